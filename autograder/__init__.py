@@ -1,0 +1,1 @@
+"""Judge labs by the live state of Docker and Kubernetes."""

@@ -1,0 +1,1 @@
+"""Bring up what labs stand on: engine, images, cluster, addons."""

@@ -1,0 +1,246 @@
+"""Have a Kubernetes cluster: kind's, of one node, with a registry beside it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import yaml
+from docker.errors import NotFound
+from kubernetes import client as api
+from kubernetes import config as kubeconfig
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
+
+from autograder import versions
+from autograder.facts import CannotCheck
+from autograder.ground import engine, golang, node
+from autograder.ground.images import present
+from autograder.ground.shell import run
+from autograder.ground.step import Step, cache_dir
+from autograder.labs import course_root
+from autograder.waiting import TimedOut, wait_until
+
+NODE = f"{versions.CLUSTER}-control-plane"
+REGISTRY_IMAGE = f"{node.PREFIX}/registry:{versions.REGISTRY}"
+ADDONS = {"metrics-server": "kube-system", "hostpath-provisioner": "local-path-storage"}
+
+
+def context() -> str:
+    """Return the context of the cluster to grade on: SHIPYARD_CONTEXT (`--context`), else our own."""
+    return os.environ.get("SHIPYARD_CONTEXT") or versions.CONTEXT
+
+
+def own() -> bool:
+    """Tell whether the cluster is the one we bring up, not one that the user named."""
+    return context() == versions.CONTEXT
+
+
+def connection(timeout: float = 5) -> api.ApiClient:
+    """Return a client of the cluster. Raises CannotCheck where there is no such context."""
+    try:
+        connected = kubeconfig.new_client_from_config(context=context())
+    except (kubeconfig.ConfigException, OSError) as error:
+        raise CannotCheck(
+            f"the kubeconfig has no usable context {context()!r} ({error})",
+            "Run `shipyard up`, or name another with --context.",
+        ) from None
+    connected.configuration.retries = 0
+    return connected
+
+
+def answers(timeout: float = 4) -> bool:
+    """Tell whether the API server says that it is ready and the node is Ready."""
+    try:
+        core = api.CoreV1Api(connection())
+        nodes = core.list_node(_request_timeout=timeout).items
+    except (CannotCheck, ApiException, HTTPError, OSError):
+        return False
+    ready = [c.status == "True" for n in nodes for c in n.status.conditions or [] if c.type == "Ready"]
+    return bool(ready) and all(ready)
+
+
+def steps() -> list[Step]:
+    """Return the steps to a cluster with its registry and addons; none where the user named a cluster."""
+    if not own():
+        return [Step(f"Cluster {context()}", "you named it", 1, answers, refuse)]
+    return [
+        *node.steps(),
+        Step("kind and kubectl", "the learner's commands", 1, tools_there, install_tools),
+        Step("Registry", f"images are pushed to localhost:{versions.REGISTRY_PORT}", 3, registry_ready, start_registry),
+        Step("Cluster", f"kind makes a Kubernetes {versions.KUBERNETES} node from the image", 40, cluster_ready, create),
+        Step("Addons", "metrics, storage, and the registry's name inside the cluster", 25, addons_ready, add),
+    ]  # fmt: skip
+
+
+def refuse() -> None:
+    """Say that the cluster which the user named does not answer."""
+    raise CannotCheck(
+        f"the cluster of context {context()!r} does not answer",
+        "Check `kubectl --context … get nodes`; without --context, `shipyard up` brings up an own cluster.",
+    )
+
+
+def tools() -> Path:
+    """Return the folder of the learner's kind and kubectl; it goes first in a kernel's PATH."""
+    return cache_dir("bin")
+
+
+def tools_there() -> bool:
+    """Tell whether kind and kubectl of today's pins are installed."""
+    return all((tools() / name).resolve().parent == golang.folder() for name in ("kind", "kubectl"))
+
+
+def install_tools() -> None:
+    """Link kind and kubectl into our folder, and into the system's where nothing of the name is there."""
+    golang.build() if not golang.built() else None
+    for name, binary in (("kind", "kind"), ("kubectl", "kube")):
+        for place in (tools(), Path("/usr/local/bin")):
+            link = place / name
+            if link.is_symlink() and "shipyard" in os.readlink(link):
+                link.unlink()
+            if link.exists() or not os.access(place, os.W_OK):
+                continue  # a kubectl of the user's own stays
+            if place == Path("/usr/local/bin") and shutil.which(name):
+                continue
+            link.symlink_to(golang.folder() / binary)
+
+
+def registry_ready() -> bool:
+    """Tell whether the registry's container runs."""
+    try:
+        return engine.client().containers.get(versions.REGISTRY_NAME).status == "running"
+    except NotFound:
+        return False
+
+
+def start_registry() -> None:
+    """Start the registry that kind's recipe puts beside the cluster; what was pushed stays in its volume."""
+    client = engine.client()
+    try:
+        client.containers.get(versions.REGISTRY_NAME).start()
+        return
+    except NotFound:
+        pass
+    if not present(REGISTRY_IMAGE):
+        node.pack(
+            REGISTRY_IMAGE,
+            {"registry": golang.folder() / "registry", "config.yml": course_root() / "docker" / "registry" / "config.yml"},
+            entrypoint=["/registry", "serve", "/config.yml"],
+        )  # fmt: skip
+    client.containers.run(
+        REGISTRY_IMAGE, detach=True, name=versions.REGISTRY_NAME, labels={versions.LABEL: "registry"},
+        restart_policy={"Name": "always"}, ports={"5000/tcp": ("127.0.0.1", versions.REGISTRY_PORT)},
+        volumes={"shipyard-registry": {"bind": "/var/lib/registry", "mode": "rw"}},
+    )  # fmt: skip
+
+
+def node_container():
+    """Return the node's container, None where there is none."""
+    try:
+        return engine.client().containers.get(NODE)
+    except NotFound:
+        return None
+
+
+def cluster_ready() -> bool:
+    """Tell whether the node's container runs and its API server answers."""
+    container = node_container()
+    return container is not None and container.status == "running" and answers()
+
+
+def create() -> None:
+    """Create the cluster; one that is merely stopped is started, one that is broken is made anew."""
+    container = node_container()
+    if container is not None:
+        if container.status != "running":
+            container.start()
+        try:
+            wait_until(answers, "the stopped cluster to come back", timeout=60, pause=1)
+            return
+        except TimedOut:
+            remove()
+    settings = yaml.safe_load((course_root() / "k8s" / "kind.yaml").read_text())
+    if node.reference() == node.BUILT:
+        patch = {"kind": "ClusterConfiguration", "imageRepository": node.PREFIX}
+        settings["kubeadmConfigPatches"].append(yaml.safe_dump(patch))
+    written = cache_dir() / "kind.yaml"
+    written.write_text(yaml.safe_dump(settings))
+    before = current_context()
+    run(
+        [tools() / "kind", "create", "cluster", "--name", versions.CLUSTER, "--image", node.reference(),
+         "--config", written, "--wait", "120s"],
+        log=cache_dir() / "cluster.log", timeout=400,
+    )  # fmt: skip
+    if before:  # kind makes its own context the current one; the user's choice stays
+        run([tools() / "kubectl", "config", "use-context", before])
+
+
+def current_context() -> str | None:
+    """Return the current context of the user's kubeconfig, None where there is none."""
+    try:
+        return kubeconfig.list_kube_config_contexts()[1]["name"]
+    except (kubeconfig.ConfigException, OSError, TypeError, KeyError):
+        return None
+
+
+def remove() -> None:
+    """Delete the cluster with everything in it."""
+    run([tools() / "kind", "delete", "cluster", "--name", versions.CLUSTER], log=cache_dir() / "cluster.log")
+
+
+def addons_ready() -> bool:
+    """Tell whether the addons are available and the node knows the registry's name."""
+    apps = api.AppsV1Api(connection())
+    for name, namespace in ADDONS.items():
+        try:
+            state = apps.read_namespaced_deployment(name, namespace, _request_timeout=5).status
+        except ApiException:
+            return False
+        if not state.available_replicas:
+            return False
+    return registry_linked()
+
+
+def registry_linked() -> bool:
+    """Tell whether images named localhost:5001/… reach the registry from the node."""
+    container = node_container()
+    code, _ = container.exec_run(["test", "-f", f"/etc/containerd/certs.d/localhost:{versions.REGISTRY_PORT}/hosts.toml"])
+    joined = engine.client().containers.get(versions.REGISTRY_NAME).attrs["NetworkSettings"]["Networks"]
+    return code == 0 and "kind" in joined
+
+
+def add() -> None:
+    """Link the registry, apply the addons, wait until they are available."""
+    client = engine.client()
+    folder = f"/etc/containerd/certs.d/localhost:{versions.REGISTRY_PORT}"
+    hosts = f'[host."http://{versions.REGISTRY_NAME}:5000"]'
+    container = node_container()
+    container.exec_run(["sh", "-c", f"mkdir -p {folder} && echo '{hosts}' > {folder}/hosts.toml"])
+    registry = client.containers.get(versions.REGISTRY_NAME)
+    if "kind" not in registry.attrs["NetworkSettings"]["Networks"]:
+        client.networks.get("kind").connect(registry)
+    kubectl = [tools() / "kubectl", "--context", context()]
+    files = [course_root() / "k8s" / "addons" / "metrics-server.yaml", registry_hosting()]
+    if node.reference() == node.PULLED:
+        files.append(course_root() / "k8s" / "node" / "files" / "kind" / "manifests" / "default-storage.yaml")
+    for file in files:
+        run([*kubectl, "apply", "--server-side", "--force-conflicts", "-f", file], log=cache_dir() / "cluster.log")
+    try:
+        wait_until(addons_ready, "the addons to be available", timeout=120, pause=1)
+    except TimedOut as late:
+        raise CannotCheck(str(late), f"Look at `kubectl --context {context()} get pods -A`.") from None
+
+
+def registry_hosting() -> Path:
+    """Write the ConfigMap by which tools find a cluster's local registry (KEP 1755)."""
+    path = cache_dir() / "registry-hosting.yaml"
+    hosting = f'host: "localhost:{versions.REGISTRY_PORT}"\n'
+    document = {
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "local-registry-hosting", "namespace": "kube-public"},
+        "data": {"localRegistryHosting.v1": hosting},
+    }  # fmt: skip
+    path.write_text(yaml.safe_dump(document))
+    return path

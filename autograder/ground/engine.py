@@ -1,0 +1,169 @@
+"""Have a Docker engine: use the one that is there, else Debian's, started by hand where services are not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import docker
+from docker.errors import DockerException
+
+from autograder import versions
+from autograder.facts import CannotCheck
+from autograder.ground.shell import apt_install, run
+from autograder.ground.step import Step, cache_dir
+from autograder.waiting import TimedOut, wait_until
+
+PID_FILE = Path("/run/shipyard-dockerd.pid")
+WRAPPER = Path(__file__).resolve().parents[2] / "docker" / "engine" / "runc-within-bounds"
+CAP_LAST = "/proc/sys/kernel/cap_last_cap"
+
+
+def client(timeout: float = 60) -> docker.DockerClient:
+    """Return a client of the user's engine (DOCKER_HOST or the default socket).
+
+    Raises CannotCheck when no engine answers.
+    """
+    try:
+        engine = docker.from_env(timeout=timeout)
+        engine.ping()
+        return engine
+    except (DockerException, OSError) as error:
+        raise CannotCheck(
+            f"no Docker engine answers at {os.environ.get('DOCKER_HOST', 'the default socket')} ({error})",
+            "Start Docker, or run `shipyard up` as root on Debian.",
+        ) from None
+
+
+def answers() -> bool:
+    """Tell whether an engine answers now."""
+    try:
+        client(timeout=5).close()
+        return True
+    except CannotCheck:
+        return False
+
+
+def missing_capabilities() -> bool:
+    """Tell whether this machine withholds a capability that a privileged container asks for."""
+    status = Path("/proc/self/status").read_text()
+    mask = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapBnd"))
+    return mask != (2 << int(Path(CAP_LAST).read_text())) - 1
+
+
+def steps() -> list[Step]:
+    """Return the steps to an engine that answers."""
+    return [
+        Step(
+            "Docker engine: packages",
+            "no engine answers and none is installed: Debian's docker.io is small and signed by Debian",
+            15,
+            lambda: answers() or (shutil.which("dockerd") is not None and shutil.which("iptables") is not None),
+            lambda: apt_install(versions.ENGINE_PACKAGES, cache_dir() / "apt.log"),
+        ),
+        Step(
+            "Docker engine: running",
+            "everything else runs in containers",
+            5,
+            answers,
+            start,
+        ),
+    ]
+
+
+def start() -> None:
+    """Start Debian's engine, by systemd where it runs the machine, else detached.
+
+    Raises CannotCheck with the engine's own last words.
+    """
+    if os.environ.get("DOCKER_HOST"):
+        raise CannotCheck(
+            f"DOCKER_HOST is {os.environ['DOCKER_HOST']}, and no engine answers there",
+            "Start that engine, or unset DOCKER_HOST to use one on this machine.",
+        )
+    if os.geteuid() != 0:
+        raise CannotCheck("the Docker engine is not running and only root can start it", "Run `sudo shipyard up`.")
+    if Path("/run/systemd/system").is_dir():
+        run(["systemctl", "start", "docker"], timeout=60)
+        return wait_for_answer(None)
+    stop()  # a half-dead engine and its containerd must be gone, or the new one dies silently
+    command = ["dockerd"]
+    if missing_capabilities():
+        command += ["--add-runtime", f"shipyard={WRAPPER}", "--default-runtime", "shipyard"]
+    log = cache_dir() / "dockerd.log"
+    with log.open("ab") as book:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=book, stderr=book, start_new_session=True, cwd="/"
+        )
+    PID_FILE.write_text(str(process.pid))
+    wait_for_answer(process)
+
+
+def wait_for_answer(process: subprocess.Popen | None) -> None:
+    """Wait until the engine answers. Raises CannotCheck with the end of its log."""
+
+    def up() -> bool:
+        if process is not None and process.poll() is not None:
+            raise CannotCheck(f"the Docker engine ended at once (exit code {process.returncode}):\n{last_words()}")
+        return answers()
+
+    try:
+        wait_until(up, "the Docker engine to answer", timeout=60)
+    except TimedOut:
+        raise CannotCheck(f"the Docker engine does not answer after 60 s:\n{last_words()}") from None
+
+
+def last_words(lines: int = 8) -> str:
+    """Return the end of the log of the engine that we started."""
+    log = cache_dir() / "dockerd.log"
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else "(no log)"
+
+
+def stop(timeout: float = 40) -> None:
+    """Stop the engine that `start` started, and wait until it and its containerd have ended."""
+    for pid in ours():
+        try:
+            os.kill(pid, signal.SIGTERM)
+        except ProcessLookupError:
+            continue
+    try:
+        wait_until(lambda: not ours(), "the old engine to end", timeout=timeout)
+    except TimedOut:
+        for pid in ours():
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not ours(), "the old engine to be gone", timeout=10)
+    PID_FILE.unlink(missing_ok=True)
+
+
+def ours() -> list[int]:
+    """Return the pids of the engine that we started and of its containerd.
+
+    A pid file alone proves nothing (pids are used again), so the command line decides.
+    """
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            stat = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        name = Path(words[0].decode(errors="replace")).name
+        if stat[0] == "Z":
+            continue
+        if name == "dockerd" and b"--host" not in words and entry.name == pid_file():
+            found.append(int(entry.name))
+        elif name == "containerd" and b"/var/run/docker/containerd/containerd.toml" in words:
+            found.append(int(entry.name))
+    return found
+
+
+def pid_file() -> str:
+    """Return the pid that we noted when we started an engine, "" when we started none."""
+    return PID_FILE.read_text().strip() if PID_FILE.exists() else ""
+
+

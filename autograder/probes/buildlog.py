@@ -13,6 +13,12 @@ NOISE = re.compile(
     r"|\d+ warnings? found|WARNING: (Running pip as|You are using pip)|\[notice\]|Collecting |Downloading |Using cached )"
 )
 STEP = re.compile(r"^#\d+ (?:\d+\.\d+ )?")  # BuildKit's "#7 0.512 "
+WRAPPINGS = (
+    "failed to solve with frontend dockerfile.v0: ",
+    "failed to create LLB definition: ",
+    "failed to solve: ",
+    "rpc error: code = Unknown desc = ",
+)
 ENGINE_LOST = re.compile(
     r"Cannot connect to the Docker daemon|error during connect|unexpected EOF$|rpc error: code = Unavailable"
     r"|connection reset by peer$|transport is closing"
@@ -33,6 +39,8 @@ def meaning(log: str, lines: int = 8) -> str:
     kept: list[str] = []
     for line in plain(log).split("\n"):
         line = STEP.sub("", line.strip()).strip()
+        for wrapping in WRAPPINGS:
+            line = line.replace(wrapping, "")
         if line and not NOISE.match(line) and line not in kept[-6:]:
             kept.append(line)
     return tail("\n".join(kept), lines)

@@ -9,10 +9,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
-import docker
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container as EngineContainer
 
+import docker
 from autograder.facts import CannotCheck, NotThere
 from autograder.probes.engine import LABEL, asking, said
 from autograder.probes.http import Answer, Unreachable, ask
@@ -23,6 +23,7 @@ from autograder.probes.words import cut, listed, tail
 PATIENCE = 20.0  # seconds after which a server that listens in the wrong place will not move any more
 # What the engine says when it cannot start what the learner named; all else is its own failure.
 LEARNERS = (
+    ('exec: "/bin/sh"', 'The image has no shell, so CMD must be a list: CMD ["program", "argument"].'),
     ("executable file not found", "The program that CMD or ENTRYPOINT names is not in the image, or not on its PATH."),
     ("no command specified", "The image has no CMD: add one that starts the server."),
     ("no such file or directory", "CMD, ENTRYPOINT or WORKDIR names a path that is not in the image."),
@@ -189,7 +190,9 @@ class Container:
             hint = f"Make the server listen on 0.0.0.0 (not 127.0.0.1) and on port {self.port}."
             return NotThere(f"{asked}is not answered.{log}", hint)
         if not found:
-            hint = "The server has not opened its port. Read the log: is it still loading, or does it wait for something?"
+            hint = (
+                "The server has not opened its port. Read the log: is it still loading, or does it wait for something?"
+            )
             return NotThere(f"{asked}is not answered: nothing in it listens on any port.{log}", hint)
         heard = listed([str(ear) for ear in found])
         if any(ear.port == self.port and ear.local for ear in found):

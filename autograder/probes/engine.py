@@ -6,16 +6,24 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import docker
 import requests
 import urllib3
 from docker.errors import APIError, DockerException
 from docker.tls import TLSConfig
 
+import docker
 from autograder.facts import CannotCheck, NotThere
 from autograder.probes.words import cut
 
 LABEL = "shipyard.lab"  # on everything that a probe creates: `shipyard down` removes by it
+# Which of the engine's parts could not do it: nothing that a learner can use.
+WRAPPINGS = (
+    "failed to create task for container: ",
+    "failed to create shim task: ",
+    "OCI runtime create failed: ",
+    "runc create failed: ",
+    "unable to start container process: ",
+)
 NO_ROOM = "no space left on device"
 DISK_FIX = "Make room (`docker system df` shows what takes it, `docker system prune` frees it), then grade again."
 
@@ -56,7 +64,10 @@ def _tls(address: str) -> TLSConfig | None:
 
 def said(error: APIError) -> str:
     """Return the engine's own words for an error."""
-    return cut(error.explanation or str(error), 300)
+    text = cut(error.explanation or str(error), 600)
+    for wrapping in WRAPPINGS:
+        text = text.replace(wrapping, "")
+    return text.removesuffix(": unknown")
 
 
 @contextmanager

@@ -55,8 +55,9 @@ def _contents(folder: Path) -> dict[str, bytes]:
 
 
 def _generate(slug: str, root: Path) -> dict:
-    from nbgrader.apps.api import NbGraderAPI
+    from nbgrader.converters.generate_assignment import GenerateAssignment
     from nbgrader.coursedir import CourseDirectory
+    from nbgrader.utils import capture_log
     from traitlets.config import Config
 
     from autograder.grading import plug_in
@@ -64,9 +65,8 @@ def _generate(slug: str, root: Path) -> dict:
     config = Config()
     plug_in(config)
     config.CourseDirectory.root = str(root)
-    api = NbGraderAPI(CourseDirectory(config=config), config=config)
-    api.log.handlers, api.log.propagate = [], False  # what went wrong is said by us, with the line it is on
-    return api.generate_assignment(slug, force=True)
+    config.CourseDirectory.assignment_id = slug
+    return capture_log(GenerateAssignment(CourseDirectory(config=config), config=config, force=True))
 
 
 def _why(path: Path, slug: str, log: str) -> Problem:

@@ -16,13 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import skops.io
+from digits_server.data import INK, Rows, load_split
+from digits_server.model import load
 from scipy import ndimage
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
-
-from digits_server.data import INK, Rows, load_split
-from digits_server.model import load
 
 HERE = Path(__file__).resolve().parent
 COPIES = 10

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from importlib.metadata import version
@@ -141,8 +142,16 @@ def test_wrong_path_and_wrong_method_are_json_too(client):
 # ---- readiness
 
 
-def test_ready_only_once_the_model_is_loaded():
-    app = create_app({"LOAD_SECONDS": 1.0})
+@pytest.fixture
+def gate(tmp_path):
+    """Return a model path that blocks whoever reads it until the test opens it."""
+    path = tmp_path / "pipe.skops"
+    os.mkfifo(path)
+    return path
+
+
+def test_ready_only_once_the_model_is_loaded(gate):
+    app = create_app({"MODEL_PATH": str(gate)})
     client = app.test_client()
     before = client.get("/readyz")
     assert before.status_code == 503 and "still being loaded" in before.json["reason"]
@@ -152,10 +161,18 @@ def test_ready_only_once_the_model_is_loaded():
     assert refused.status_code == 503 and "still being loaded" in refused.json["error"]
     assert metric(client, "digits_model_ready") == 0
 
+    gate.write_bytes(MODEL.read_bytes())
     app.extensions["loader"].wait(60)
     assert client.get("/readyz").status_code == 200
     assert client.post("/predict", json={"instances": [ROW]}).status_code == 200
     assert metric(client, "digits_model_ready") == 1
+
+
+def test_load_seconds_holds_readiness_back():
+    started = time.monotonic()
+    client = start(LOAD_SECONDS=0.5).test_client()
+    assert client.get("/readyz").status_code == 200
+    assert time.monotonic() - started >= 0.5
 
 
 def broken_models(folder):
@@ -303,11 +320,11 @@ def get(url):
         return error.code, json.load(error)
 
 
-def test_gunicorn_serves_the_app_and_stops_on_sigterm(tmp_path):
+def test_gunicorn_serves_the_app_and_stops_on_sigterm(tmp_path, gate):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = {**os.environ, "POD_NAME": "real", "LOAD_SECONDS": "2", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "POD_NAME": "real", "MODEL_PATH": str(gate), "PYTHONDONTWRITEBYTECODE": "1"}
     log = tmp_path / "log"
     with log.open("w") as out:
         server = subprocess.Popen(
@@ -318,9 +335,9 @@ def test_gunicorn_serves_the_app_and_stops_on_sigterm(tmp_path):
         url = f"http://127.0.0.1:{port}"
         alive = wait_until(lambda: get(f"{url}/healthz"), "gunicorn to answer", 60, failures=(OSError,))
         assert alive[0] == 200
-        early = get(f"{url}/readyz")
-        ready = wait_until(lambda: get(f"{url}/readyz")[0] == 200, "the model", 60)
-        assert early[0] == 503 and ready
+        assert get(f"{url}/readyz")[0] == 503
+        gate.write_bytes(MODEL.read_bytes())
+        assert wait_until(lambda: get(f"{url}/readyz")[0] == 200, "the model", 60)
         assert get(f"{url}/info")[1]["pod"] == "real"
         server.send_signal(signal.SIGTERM)
         assert server.wait(10) == 0, log.read_text()

@@ -1,0 +1,89 @@
+"""The commands for the ground: up, down, doctor."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from autograder.ground.doctor import examine
+from autograder.ground.down import down as take_down
+from autograder.ground.progress import Board, duration
+from autograder.ground.step import Step, climb
+from autograder.ground.up import cluster_steps, docker_steps
+
+console = Console(soft_wrap=True)
+Context = Annotated[str | None, typer.Option("--context", help="Use this cluster of your kubeconfig.")]
+
+
+def register(typed: typer.Typer) -> None:
+    """Add this module's commands."""
+    typed.command()(up)
+    typed.command()(down)
+    typed.command()(doctor)
+
+
+def up(context: Context = None, docker_only: bool = typer.Option(False, help="No cluster.")) -> None:
+    """Bring up engine, images and cluster; what is there already is used."""
+    choose(context)
+    bring_up(with_cluster=not docker_only)
+    console.print("[green]✓[/] Everything is up.")
+
+
+def choose(context: str | None) -> None:
+    """Make the named context the one that everything in this process grades on."""
+    if context:
+        os.environ["SHIPYARD_CONTEXT"] = context
+
+
+def bring_up(with_cluster: bool) -> dict[str, float]:
+    """Climb all steps, showing them; return what each took in seconds."""
+    with Board(console) as board:
+        climb(docker_steps(), board.say)
+        if with_cluster:
+            forecast(cluster_steps(), board)
+            climb(cluster_steps(), board.say)
+        return board.times
+
+
+def forecast(steps: list[Step], board: Board) -> None:
+    """Say what the first run will take and why, before it starts."""
+    needed = []
+    for step in steps:
+        try:
+            if not step.ready():
+                needed.append(step)
+        except Exception:  # what is below it is not there yet, so neither is this
+            needed.append(step)
+    total = sum(step.seconds for step in needed)
+    if total > 60:
+        slowest = max(needed, key=lambda step: step.seconds)
+        board.note(f"This machine needs about {duration(total)} of preparation, once. "
+                   f"Most of it is “{slowest.name}”: {slowest.why}.")  # fmt: skip
+
+
+def down(cache: bool = typer.Option(False, help="Remove the caches, too.")) -> None:
+    """Remove everything that was brought up or made by labs, and prove it."""
+    left = take_down(lambda what: console.print(f"  removing {what}"), cache=cache)
+    if left:
+        console.print("[bold red]✗[/] This is still there:\n" + "\n".join(f"  {line}" for line in left))
+        raise typer.Exit(1)
+    console.print("[green]✓[/] Nothing is left but the Debian packages" + ("." if cache else " and the caches."))
+
+
+def doctor(context: Context = None) -> None:
+    """Say what is there, what is missing, and the fix for each."""
+    choose(context)
+    readings = examine()
+    table = Table(box=None, pad_edge=False)
+    for column in ("", "What", "Seen", "What to do"):
+        table.add_column(column, overflow="fold")
+    marks = {"ok": "[green]✓[/]", "note": "[yellow]•[/]", "missing": "[red]✗[/]"}
+    for reading in readings:
+        table.add_row(marks[reading.state], reading.what, reading.seen, reading.fix if reading.state != "ok" else "")
+    Console().print(table)
+    if any(reading.state == "missing" for reading in readings):
+        raise typer.Exit(1)

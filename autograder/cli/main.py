@@ -1,0 +1,32 @@
+"""Gather the commands of `shipyard`."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from autograder.cli import ground, labs
+from autograder.facts import CannotCheck
+
+console = Console(soft_wrap=True)
+typed = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="Labs that put ML models into containers and onto clusters, graded by live state.",
+)  # fmt: skip
+for module in (ground, labs):
+    module.register(typed)
+
+
+def app() -> None:
+    """Run the command line; a fault is said in plain words, never as a traceback."""
+    try:
+        typed()
+    except CannotCheck as fault:
+        console.print(f"[bold red]✗[/] {fault.cause}", highlight=False)
+        console.print(f"  [bold]What to do:[/] {fault.fix}", highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        console.print("\nStopped. The same command continues where this one stopped.")
+        sys.exit(130)

@@ -1,0 +1,43 @@
+"""Compare what an attempt must give with what judging it gave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from autograder.checks import Result, Status
+from autograder.release.attempts import Attempt
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Hold one check whose verdict is not the expected one."""
+
+    check: str
+    expected: str
+    given: str
+
+    def __str__(self) -> str:
+        return f"{self.check}: expected {self.expected}, got {self.given}"
+
+
+def differences(attempt: Attempt, results: Sequence[Result]) -> list[Difference]:
+    """Return where verdicts differ from what the attempt's file says; an empty list is good.
+
+    Every check must pass, or, where it is listed under `fails`, must fail with
+    the listed text in its hint or observation. That also holds for a broken
+    attempt whose notebook can be read.
+    """
+    found = []
+    for result in results:
+        piece = attempt.fails.get(result.name)
+        given = f"{result.status}: {result.observed} {result.hint}".strip()
+        if piece is None:
+            if result.status is not Status.PASS:
+                found.append(Difference(result.name, "PASS", given))
+        elif result.status is not Status.FAIL:
+            found.append(Difference(result.name, "FAIL", given))
+        elif piece.lower() not in f"{result.observed} {result.hint}".lower():
+            found.append(Difference(result.name, f"FAIL with {piece!r}", given))
+    judged = {result.name for result in results}
+    return found + [Difference(name, "FAIL", "no verdict at all") for name in attempt.fails if name not in judged]

@@ -1,0 +1,83 @@
+"""Show a graded class in the terminal: learner by check, and what attempts gave against what they must give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from autograder.checks import Result, Status
+from autograder.grading.expecting import differences
+from autograder.grading.outcome import Outcome, Standing
+from autograder.labs import find_lab
+from autograder.release.attempts import Attempt
+from autograder.report import number
+
+STYLES = {Status.PASS: "green", Status.FAIL: "red", Status.ERROR: "bold yellow"}
+WORDS = {Status.PASS: "✓", Status.FAIL: "✗", Status.ERROR: "ERROR"}
+
+
+def class_table(slug: str, outcomes: Iterable[Outcome]) -> Table:
+    """Return one lab's table: a row a learner, a column a check; the word and the points tell the verdict."""
+    found = [outcome for outcome in outcomes if outcome.slug == slug]
+    checks = find_lab(slug).checks
+    table = Table(title=f"{slug}: {find_lab(slug).title}", title_justify="left", caption=summary(found))
+    table.add_column("Learner", no_wrap=True)
+    for one in checks:
+        table.add_column(f"{one.name.replace('_', ' ')} /{number(one.points)}", justify="center")
+    table.add_column("Points", justify="right", no_wrap=True)
+    table.add_column("Seconds", justify="right", no_wrap=True)
+    for outcome in found:
+        verdicts = {result.name: cell(result) for result in outcome.results}
+        table.add_row(
+            outcome.student,
+            *(verdicts.get(one.name, Text("-", style="dim")) for one in checks),
+            _points(outcome),
+            number(outcome.seconds) if outcome.fresh else Text("kept", style="dim"),
+        )
+    return table
+
+
+def remarks(outcomes: Iterable[Outcome]) -> list[str]:
+    """Return the lines that an instructor has to read: what could not be graded, and why."""
+    return [f"{outcome.student}, {outcome.slug}: {outcome.line}" for outcome in outcomes if outcome.line]
+
+
+def cell(result: Result) -> Text:
+    """Return one verdict: "✓ 2", "✗ 0.5" or "ERROR"."""
+    points = "" if result.status is Status.ERROR else f" {number(result.points)}"
+    return Text(f"{WORDS[result.status]}{points}", style=STYLES[result.status])
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """Return one line on a lab's outcomes, a fault of ours apart from a failed check."""
+    results = [result for outcome in outcomes for result in outcome.results]
+    count = {status: sum(result.status is status for result in results) for status in Status}
+    parts = [f"{count[Status.PASS]} passed", f"{count[Status.FAIL]} failed", f"{count[Status.ERROR]} ERROR (no grade)"]
+    for standing in (Standing.UNREADABLE, Standing.FAULT):
+        if some := sum(outcome.standing is standing for outcome in outcomes):
+            parts.append(f"{some} {'submission' if some == 1 else 'submissions'} {standing}")
+    return f"{len(outcomes)} submissions, {sum(outcome.seconds for outcome in outcomes):.0f} s: {', '.join(parts)}"
+
+
+def attempts_table(given: Iterable[tuple[str, Attempt, Outcome]]) -> Table:
+    """Return a table of (slug, attempt, outcome): what each must give, and whether it did."""
+    table = Table(title="Attempts: expected and given", title_justify="left")
+    for heading in ("Lab", "Attempt", "Expected", "Given"):
+        table.add_column(heading)
+    for slug, attempt, outcome in given:
+        expected = f"fails {', '.join(attempt.fails)}" if attempt.fails else "passes all"
+        if outcome.standing is not Standing.GRADED:
+            text = Text(outcome.line, style="green" if attempt.edit == "not_json" else "red")
+        else:
+            wrong = differences(attempt, outcome.results)
+            text = Text("\n".join(map(str, wrong)) or "as expected", style="red" if wrong else "green")
+        table.add_row(slug, attempt.name, expected, text)
+    return table
+
+
+def _points(outcome: Outcome) -> Text:
+    if outcome.standing is not Standing.GRADED:
+        return Text(outcome.standing.value, style="bold yellow")
+    return Text(f"{number(outcome.points)}/{number(outcome.max_points)}")

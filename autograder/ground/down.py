@@ -1,0 +1,91 @@
+"""Remove everything that was brought up or made by labs, and prove that nothing is left."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from docker.errors import APIError
+
+from autograder import versions
+from autograder.ground import cluster, engine
+from autograder.ground.step import cache_dir
+
+OURS = {"label": versions.LABEL}
+
+
+def down(say: Callable[[str], None], cache: bool = False) -> list[str]:
+    """Remove cluster, registry, containers, images, volumes, links, and the engine if we started it.
+
+    `cache=True` removes the caches, too: the next `up` compiles again. Debian
+    packages stay. Returns what is still there, which should be nothing.
+    """
+    left: list[str] = []
+    if engine.answers():
+        if cluster.node_container() is not None and cluster.tools_there():
+            say("the cluster")
+            cluster.remove()
+        client = engine.client(timeout=120)
+        say("containers")
+        for container in containers(client):
+            container.remove(force=True, v=True)
+        say("images")
+        for image in images(client):
+            try:
+                client.images.remove(image.id, force=True)
+            except APIError:
+                pass  # it is the parent of another of ours, and goes with that
+        for kind in (client.volumes, client.networks):
+            for thing in kind.list(filters=OURS):
+                thing.remove()
+        say("networks and volumes")
+        for volume in client.volumes.list():
+            if volume.name == "shipyard-registry":
+                volume.remove()
+        for network in client.networks.list(names=["kind"]):
+            network.reload()
+            if network.name == "kind" and not network.containers:
+                network.remove()
+        client.images.prune()
+        left += remains(client)
+        client.close()
+    if engine.pid_file():
+        say("the engine")
+        engine.stop()
+        left += [f"process {pid} of the engine" for pid in engine.ours()]
+    for name in ("kind", "kubectl"):
+        for link in (cluster.tools() / name, Path("/usr/local/bin") / name):
+            if link.is_symlink() and "shipyard" in str(link.readlink()):
+                link.unlink()
+    if cache:
+        say("the caches")
+        shutil.rmtree(cache_dir(), ignore_errors=True)
+    return left
+
+
+def containers(client) -> list:
+    """Return our containers: by label, and the node, which kind labels."""
+    found = {c.id: c for c in client.containers.list(all=True, filters=OURS)}
+    for container in client.containers.list(all=True, filters={"label": f"io.x-k8s.kind.cluster={versions.CLUSTER}"}):
+        found[container.id] = container
+    return list(found.values())
+
+
+def images(client) -> list:
+    """Return our images: by label, and those that labs named at the local registry."""
+    found = {i.id: i for i in client.images.list(filters=OURS)}
+    for image in client.images.list():
+        if any(tag.startswith((f"localhost:{versions.REGISTRY_PORT}/", "localhost/shipyard/")) for tag in image.tags):
+            found[image.id] = image
+    return list(found.values())
+
+
+def remains(client) -> list[str]:
+    """Return a line for each thing of ours that the engine still has."""
+    return (
+        [f"container {c.name}" for c in containers(client)]
+        + [f"image {', '.join(i.tags) or i.short_id}" for i in images(client)]
+        + [f"volume {v.name}" for v in client.volumes.list(filters=OURS)]
+        + [f"network {n.name}" for n in client.networks.list(filters=OURS)]
+    )

@@ -1,0 +1,16 @@
+"""List all steps of the ground, for labs that need Docker only and for those that need a cluster."""
+
+from __future__ import annotations
+
+from autograder.ground import cluster, engine, images
+from autograder.ground.step import Step
+
+
+def docker_steps() -> list[Step]:
+    """Return the steps to an engine and base images: enough for labs that need "docker"."""
+    return [*engine.steps(), *images.steps()]
+
+
+def cluster_steps() -> list[Step]:
+    """Return the further steps to a cluster, for labs that need "cluster"."""
+    return cluster.steps()

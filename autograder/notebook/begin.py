@@ -1,0 +1,60 @@
+"""Start a lab: see that what it stands on is up, and prepare what it starts from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from autograder.facts import CannotCheck, Place
+from autograder.labs import Lab
+from autograder.notebook.checking import _lab, _namespace
+from autograder.probes.words import cut
+
+
+def begin() -> None:
+    """Prepare the lab of the notebook's folder, and say in a line each what happens.
+
+    Never raises: what is missing is said, with what to do about it.
+
+    >>> begin()  # doctest: +SKIP
+    Docker answers.
+    The lab is ready. Go on with the next cell.
+    """
+    try:
+        lab = _lab()
+        if os.environ.get("SHIPYARD_GRADING"):
+            print("The grader has prepared this lab.")
+            return
+        _look(lab)
+        _start(lab)
+        print("The lab is ready. Go on with the next cell.")
+    except CannotCheck as fault:
+        print(f"Not ready: {fault.cause}\nWhat to do: {fault.fix}\nThen run this cell again.")
+    except KeyError:
+        print(f"Not ready: no checks.py lies beside this notebook (looked in {Path.cwd().name}/).")
+        print("What to do: open the notebook inside its lab's folder, with the files that came with it.")
+    except Exception as fault:  # ours: a beginner's first cell must not end in a traceback
+        print(f"Not ready: {type(fault).__name__}: {cut(str(fault))}")
+        print("What to do: restart the kernel and run this cell again; if it comes back, report it.")
+
+
+def _look(lab: Lab) -> None:
+    """Raise CannotCheck where the engine or the cluster that the lab needs is not there."""
+    if "docker" in lab.needs:
+        from autograder.probes.docker import Docker
+
+        assert Docker().client
+        print("Docker answers.")
+    if "cluster" in lab.needs:
+        from autograder.probes.kubernetes import Kube
+
+        namespace = _namespace(lab)
+        Kube(Place(work=Path.cwd(), namespace=namespace)).pods({})
+        print(f"The cluster answers; you work in the namespace {namespace}.")
+
+
+def _start(lab: Lab) -> None:
+    """Call the lab's own `start(place)` in checks.py, if it has one."""
+    if start := getattr(lab.module, "start", None):
+        print("Preparing what the lab starts from; the first time takes about a minute …", flush=True)
+        start(Place(work=Path.cwd(), namespace=_namespace(lab)))

@@ -91,8 +91,7 @@ def _walk(folder: Path) -> Iterator[Path]:
     """Yield everything in a folder that is no real folder, links to folders included, in a fixed order."""
     for here, folders, files in os.walk(folder):
         folders.sort()
-        linked = [name for name in folders if os.path.islink(os.path.join(here, name))]
-        yield from (Path(here, name) for name in sorted([*files, *linked]))
+        yield from sorted([Path(here, f) for f in files] + [p for f in folders if (p := Path(here, f)).is_symlink()])
 
 
 def _inside(link: Path, folder: Path) -> bool:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import docker
 from docker.errors import APIError, DockerException, NotFound
 
+import docker
 from autograder.facts import CannotCheck
 
 LABEL = "shipyard.submission"
@@ -39,7 +39,9 @@ def labelled(mark: str, aside: Path, say: Callable[[str], None]) -> Iterator[dic
         engine = docker.from_env(timeout=60)
         engine.ping()
     except DockerException as error:
-        raise CannotCheck(f"The Docker engine does not answer: {error}", "Run `shipyard up`, then grade again.") from None
+        raise CannotCheck(
+            f"The Docker engine does not answer: {error}", "Run `shipyard up`, then grade again."
+        ) from None
     label = f"{LABEL}={mark}"
     remove(engine, label, say)
     variables = {}

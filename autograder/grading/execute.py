@@ -9,7 +9,6 @@ import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import autograder
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
@@ -17,6 +16,7 @@ from nbgrader.preprocessors import Execute
 from nbgrader.utils import is_grade, is_solution
 from traitlets import Integer
 
+import autograder
 from autograder.checks import Result
 from autograder.facts import CannotCheck, Place
 from autograder.grading.admission import cut_links

@@ -6,20 +6,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
-from nbgrader.api import Gradebook, MissingEntry
-from sqlalchemy.exc import OperationalError
+from nbgrader.api import MissingEntry
 
 from autograder.checks import Result, Status
 from autograder.grading.admission import Refused, admit
+from autograder.grading.gradebook import open_gradebook, retrying
 from autograder.grading.outcome import Outcome, Standing, Step
-from autograder.grading.running import LOCKED, Ran, nbgrader
+from autograder.grading.running import Ran, nbgrader
 from autograder.grading.verdicts import graded, why_again
 from autograder.labs import find_lab, syllabus
 from autograder.release import ReleaseError, release
 
-T = TypeVar("T")
 CONFIG = "from autograder.grading import plug_in\nplug_in(get_config())\n"
 LIMIT = 2400  # seconds a submission: above the budget of its cells, so that it is still judged
 
@@ -116,9 +114,9 @@ def _line(results: Sequence[Result], note: str) -> str:
 def _ready(root: Path, slug: str) -> str:
     """See that the gradebook knows the lab as it is now; return what is in the way, "" if nothing is."""
     try:
-        if retrying(lambda: _known(root, slug)) != {one.name: one.points for one in find_lab(slug).checks}:
-            release(slug, root)
-        elif not (root / "source" / slug / f"{slug}.ipynb").is_file():
+        here = (root / "source" / slug / f"{slug}.ipynb").is_file()
+        worth = {one.name: one.points for one in find_lab(slug).checks}
+        if not here or retrying(lambda: _known(root, slug)) != worth:
             release(slug, root)
     except ReleaseError as mistakes:
         return f"not graded: {mistakes}"
@@ -128,7 +126,7 @@ def _ready(root: Path, slug: str) -> str:
 
 
 def _known(root: Path, slug: str) -> dict[str, float]:
-    with Gradebook(_database(root)) as gradebook:
+    with open_gradebook(root) as gradebook:
         try:
             return {cell.name: cell.max_score for cell in gradebook.find_notebook(slug, slug).grade_cells}
         except MissingEntry:
@@ -136,24 +134,8 @@ def _known(root: Path, slug: str) -> dict[str, float]:
 
 
 def _score(root: Path, slug: str, student: str) -> float | None:
-    with Gradebook(_database(root)) as gradebook:
+    with open_gradebook(root) as gradebook:
         try:
             return gradebook.find_submission(slug, student).score
         except MissingEntry:
             return None
-
-
-def _database(root: Path) -> str:
-    return f"sqlite:///{root / 'gradebook.db'}"
-
-
-def retrying(action: Callable[[], T]) -> T:
-    """Return what an action on the gradebook returns; wait a little where another process locks it."""
-    for pause in (0.5, 1, 2, 4):
-        try:
-            return action()
-        except OperationalError as error:
-            if LOCKED not in str(error):
-                raise
-            time.sleep(pause)
-    return action()

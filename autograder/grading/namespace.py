@@ -22,10 +22,17 @@ ACCOUNT = "learner"
 TOKEN_SECONDS = 7200
 CONTEXT = "kind-shipyard"
 
-READ, ALL = ["get", "list", "watch"], ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"]
+READ, ALL = (
+    ["get", "list", "watch"],
+    ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"],
+)
 RIGHTS = [
     ([""], ["pods", "services", "configmaps", "secrets", "persistentvolumeclaims"], ALL),
-    ([""], ["pods/log", "pods/status", "endpoints", "events", "resourcequotas", "limitranges", "serviceaccounts"], READ),
+    (
+        [""],
+        ["pods/log", "pods/status", "endpoints", "events", "resourcequotas", "limitranges", "serviceaccounts"],
+        READ,
+    ),
     ([""], ["pods/exec", "pods/attach", "pods/portforward"], ["get", "create"]),
     (["apps"], ["deployments", "deployments/scale", "replicasets"], ALL),
     (["autoscaling"], ["horizontalpodautoscalers"], ALL),
@@ -182,7 +189,9 @@ def _ours() -> Iterator[None]:
         yield
     except ApiException as error:
         cause = f"The cluster refused the grader's request: {error.status} {error.reason}"
-        raise CannotCheck(cause, "See whether your kubeconfig's user may create namespaces, roles and tokens.") from None
+        raise CannotCheck(
+            cause, "See whether your kubeconfig's user may create namespaces, roles and tokens."
+        ) from None
     except HTTPError as error:
         raise CannotCheck(f"The cluster does not answer: {error}", "Run `shipyard up`, then grade again.") from None
     except TimedOut as late:

@@ -18,10 +18,12 @@ def plug_in(c: Any) -> None:
 
     from autograder.grading.converting import install
     from autograder.grading.execute import ExecuteAndJudge
+    from autograder.grading.gradebook import scripts_on_path
     from autograder.grading.restore import Restore
     from autograder.grading.save import SaveVerdicts
     from autograder.release.steps.stubs import Stubs
 
+    scripts_on_path()
     install()
     c.CourseDirectory.release_directory = "labs"
     c.GenerateAssignment.preprocessors = [

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import autograder
+from autograder.grading.gradebook import LOCKED
 
 SAID = re.compile(r"Shipyard: (?P<text>.+)")
-LOCKED = "database is locked"
 GRACE = 60  # seconds to remove a workplace after an interrupt
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -51,11 +52,12 @@ def sample(root: Path | None = None, slugs: Sequence[str] | None = None, learner
     root.mkdir(parents=True, exist_ok=True)
     (root / "nbgrader_config.py").write_text(CONFIG)
     released = {lab.slug: release(lab.slug, root) for lab in labs}
-    for (learner, slug), attempt in assigned(labs, learners).items():
-        folder, lab = root / "submitted" / learner / slug, find_lab(slug)
-        fresh = hand_in(lab, attempt, released[slug], root / "build" / slug)
-        if _digest(folder, slug) != _digest(fresh, slug):
-            hand_in(lab, attempt, released[slug], folder)
+    with tempfile.TemporaryDirectory(prefix="shipyard-sample-") as aside:
+        for (learner, slug), attempt in assigned(labs, learners).items():
+            folder, lab = root / "submitted" / learner / slug, find_lab(slug)
+            fresh = hand_in(lab, attempt, released[slug], Path(aside) / learner / slug)
+            if _digest(folder, slug) != _digest(fresh, slug):
+                hand_in(lab, attempt, released[slug], folder)
     return root
 
 

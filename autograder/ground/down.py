@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from docker.errors import APIError
@@ -32,10 +33,8 @@ def down(say: Callable[[str], None], cache: bool = False) -> list[str]:
             container.remove(force=True, v=True)
         say("images")
         for image in images(client):
-            try:
+            with suppress(APIError):  # it is the parent of another of ours, and goes with that
                 client.images.remove(image.id, force=True)
-            except APIError:
-                pass  # it is the parent of another of ours, and goes with that
         for kind in (client.volumes, client.networks):
             for thing in kind.list(filters=OURS):
                 thing.remove()

@@ -8,9 +8,9 @@ import signal
 import subprocess
 from pathlib import Path
 
-import docker
 from docker.errors import DockerException
 
+import docker
 from autograder import versions
 from autograder.facts import CannotCheck
 from autograder.ground.shell import apt_install, run
@@ -92,7 +92,10 @@ def start() -> None:
     stop()  # a half-dead engine and its containerd must be gone, or the new one dies silently
     command = ["dockerd"]
     if missing_capabilities():
-        command += ["--add-runtime", f"shipyard={WRAPPER}", "--default-runtime", "shipyard"]
+        # A copy: the engine outlives the checkout that started it.
+        wrapper = shutil.copy(WRAPPER, cache_dir("engine"))
+        command += ["--add-runtime", f"shipyard={wrapper}", "--default-runtime", "shipyard"]
+    forget_the_dead()
     log = cache_dir() / "dockerd.log"
     with log.open("ab") as book:
         process = subprocess.Popen(
@@ -100,6 +103,15 @@ def start() -> None:
         )
     PID_FILE.write_text(str(process.pid))
     wait_for_answer(process)
+
+
+def forget_the_dead() -> None:
+    """Remove the pid file of an engine that was killed: its number may be another program's by now."""
+    noted = Path("/var/run/docker.pid")
+    if noted.exists():
+        command = Path(f"/proc/{noted.read_text().strip()}/comm")
+        if not command.exists() or command.read_text().strip() != "dockerd":
+            noted.unlink()
 
 
 def wait_for_answer(process: subprocess.Popen | None) -> None:
@@ -155,9 +167,8 @@ def ours() -> list[int]:
         name = Path(words[0].decode(errors="replace")).name
         if stat[0] == "Z":
             continue
-        if name == "dockerd" and b"--host" not in words and entry.name == pid_file():
-            found.append(int(entry.name))
-        elif name == "containerd" and b"/var/run/docker/containerd/containerd.toml" in words:
+        engine = name == "dockerd" and entry.name == pid_file()
+        if engine or (name == "containerd" and b"/var/run/docker/containerd/containerd.toml" in words):
             found.append(int(entry.name))
     return found
 
@@ -165,5 +176,3 @@ def ours() -> list[int]:
 def pid_file() -> str:
     """Return the pid that we noted when we started an engine, "" when we started none."""
     return PID_FILE.read_text().strip() if PID_FILE.exists() else ""
-
-

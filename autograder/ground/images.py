@@ -22,7 +22,6 @@ from autograder.ground.shell import apt_install, run
 from autograder.ground.step import Step, cache_dir
 from autograder.labs import course_root
 
-
 KEY = f"{versions.LABEL}.key"
 
 
@@ -117,18 +116,13 @@ def build_python(reference: str, packages: tuple[str, ...]) -> None:
         bootstrap(rootfs, packages)
     with tempfile.TemporaryDirectory() as folder:
         context = Path(folder)
-        shutil.copytree(wheels, context / "wheels", copy_function=os.link if same_disk(wheels, context) else shutil.copy)
+        shutil.copytree(wheels, context / "wheels")
         shutil.copy(course_root() / "docker" / "python-base" / "Dockerfile", context)
         run(
-            ["docker", "build", "-q", "-t", reference, "--label", versions.LABEL, "--label", f"{KEY}={python_key(packages)}",
-             "--build-arg", f"ROOTFS={rootfs}", "."],
+            ["docker", "build", "-q", "-t", reference, "--label", versions.LABEL,
+             "--label", f"{KEY}={python_key(packages)}", "--build-arg", f"ROOTFS={rootfs}", "."],
             cwd=context, log=cache_dir() / "images.log", env={"DOCKER_BUILDKIT": "0"},
         )  # fmt: skip
-
-
-def same_disk(one: Path, other: Path) -> bool:
-    """Tell whether hard links between the two folders are possible."""
-    return one.stat().st_dev == other.stat().st_dev
 
 
 def bootstrap(reference: str, packages: tuple[str, ...]) -> None:

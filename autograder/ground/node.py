@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import shutil
 import subprocess
 import tarfile
 import tempfile
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from docker.errors import APIError
@@ -45,29 +45,37 @@ def ready() -> bool:
     return present(PULLED) or present(BUILT, key())
 
 
+@cache
+def published() -> bool:
+    """Tell whether kindest/node of this release is here or can be pulled; asked once."""
+    if present(PULLED):
+        return True
+    if not registry_answers():
+        return False
+    try:
+        engine.client(timeout=10).api.inspect_distribution(PULLED)
+        return True
+    except (APIError, OSError):
+        return False
+
+
 def steps() -> list[Step]:
     """Return the steps to the node image, the longest of all on a new machine."""
+    if published():
+        return [
+            Step("Tools", "kind, kubectl and the addons are compiled once", 200, golang.built, golang.build),
+            Step("Node image", "the machine that kind turns into a cluster", 60, ready, pull),
+        ]
+    why = f"Kubernetes {versions.KUBERNETES} is compiled once: no registry serves its images here"
     return [
-        Step("Node binaries", f"Kubernetes {versions.KUBERNETES} is compiled once: no registry serves its images here",
-             480, lambda: golang.built() or registry_answers() and tools_built(), golang.build),
-        Step("Node image", "the machine that kind turns into a cluster", 110, ready, pull_or_build),
-    ]  # fmt: skip
+        Step("Node binaries", why, 480, golang.built, lambda: golang.build(whole=True)),
+        Step("Node image", "the machine that kind turns into a cluster", 80, ready, build),
+    ]
 
 
-def tools_built() -> bool:
-    """Tell whether what is needed beside a pulled node image is there (kind, kubectl, metrics-server)."""
-    return golang.built()
-
-
-def pull_or_build() -> None:
-    """Pull kindest/node, else build the node image."""
-    if registry_answers():
-        try:
-            engine.client(timeout=900).images.pull(PULLED)
-            return
-        except APIError:
-            pass  # this release of the node image is not published: build it
-    build()
+def pull() -> None:
+    """Pull kindest/node."""
+    engine.client(timeout=900).images.pull(PULLED)
 
 
 def build() -> None:
@@ -159,8 +167,8 @@ def pack(
         with tarfile.open(fileobj=process.stdin, mode="w|") as tar:
             for path, file in files.items():
                 entry = tarfile.TarInfo(path)  # no owner, no time: the same bytes on every machine
-                entry.size, entry.mode = os.path.getsize(file), 0o755
-                with open(file, "rb") as content:
+                entry.size, entry.mode = file.stat().st_size, 0o755
+                with file.open("rb") as content:
                     tar.addfile(entry, content)
             for path, points_to in (links or {}).items():
                 entry = tarfile.TarInfo(path)

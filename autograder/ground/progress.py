@@ -20,7 +20,9 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     if not minutes:
         return f"{rest} s"
-    return f"{minutes} min" if not rest or minutes >= 5 else f"{minutes} min {rest} s"
+    if minutes >= 5:
+        return f"{round(seconds / 60)} min"
+    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
 
 
 class Board:

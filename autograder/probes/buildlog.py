@@ -10,7 +10,8 @@ NOISE = re.compile(
     r"^(-{3,}|>+ |> \[|\d+ \| *$|DONE|CACHED|CANCELED|sha256:|transferring|extracting|naming to|writing image|exporting"
     r"|resolve |\[internal\]|---> |Removing intermediate|Sending build context|DEPRECATED: The legacy builder"
     r"|Install the buildx|BuildKit is enabled|https://docs.docker.com/(go/buildx|build/buildkit)|View build details"
-    r"|\d+ warnings? found|WARNING: (Running pip as|You are using pip)|\[notice\]|Collecting |Downloading |Using cached )"
+    r"|\d+ warnings? found|WARNING: (Running pip as|You are using pip)|\[notice\]"
+    r"|Collecting |Downloading |Using cached )"
 )
 STEP = re.compile(r"^#\d+ (?:\d+\.\d+ )?")  # BuildKit's "#7 0.512 "
 WRAPPINGS = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import requests
 import urllib3
@@ -55,10 +56,10 @@ def connect(host: str | None = None) -> docker.DockerClient:
 
 
 def _tls(address: str) -> TLSConfig | None:
-    folder = os.environ.get("DOCKER_CERT_PATH", "")
+    folder = Path(os.environ.get("DOCKER_CERT_PATH", ""))
     if not address.startswith("tcp://") or not os.environ.get("DOCKER_TLS_VERIFY"):
         return None
-    cert, key, authority = (os.path.join(folder, name) for name in ("cert.pem", "key.pem", "ca.pem"))
+    cert, key, authority = (str(folder / name) for name in ("cert.pem", "key.pem", "ca.pem"))
     return TLSConfig(client_cert=(cert, key), ca_cert=authority, verify=True)
 
 

@@ -25,10 +25,7 @@ def wait_rolled_out(deployment: Deployment, timeout: float) -> Deployment:
         now = time.monotonic()
         if deployment.replicas == 0:
             raise NotThere(f"The Deployment {deployment.name} asks for 0 replicas.", "Set `replicas` in its spec.")
-        if not _hopeless(deployment):
-            hopeless_since = 0.0
-        else:
-            hopeless_since = hopeless_since or now
+        hopeless_since = (hopeless_since or now) if _hopeless(deployment) else 0.0
         if now - started >= timeout or (hopeless_since and now - hopeless_since >= GIVE_UP):
             raise reason(deployment, now - started)
         time.sleep(0.5)

@@ -14,7 +14,9 @@ from autograder.release.problems import Problem, ReleaseError
 
 KINDS = ("right", "wrong", "broken")
 EDITS = ("empty_notebook", "delete_checks", "not_json")
-ANSWER = re.compile(r"^(?P<fence>`{3,})\{answer\}[ \t]+(?P<name>\S+)[ \t]*\n(?P<source>.*?)^(?P=fence)[ \t]*$", re.M | re.S)
+ANSWER = re.compile(
+    r"^(?P<fence>`{3,})\{answer\}[ \t]+(?P<name>\S+)[ \t]*\n(?P<source>.*?)^(?P=fence)[ \t]*$", re.M | re.S
+)
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,8 @@ def read(path: Path, lab: Lab) -> Attempt:
     front = front if isinstance(front, dict) else {}
     fails = {str(name): str(piece) for name, piece in (front.get("fails") or {}).items()}
     answers = {found["name"]: found["source"].rstrip("\n") for found in ANSWER.finditer(text)}
-    attempt = Attempt(
-        path.stem, str(front.get("title", "")), str(front.get("kind", "")), fails, answers, str(front.get("edit") or ""), path
-    )  # fmt: skip
+    title, kind, edit = (str(front.get(name) or "") for name in ("title", "kind", "edit"))
+    attempt = Attempt(path.stem, title, kind, fails, answers, edit, path)
     if problems := _problems(attempt, lab):
         raise ReleaseError(problems)
     return attempt
@@ -78,7 +79,9 @@ def _problems(attempt: Attempt, lab: Lab) -> list[Problem]:
     if attempt.edit and attempt.edit not in EDITS:
         problem("edit:", f"edit is {attempt.edit!r}.", f"Use one of {', '.join(EDITS)}.")
     if attempt.kind == "wrong" and not attempt.fails:
-        problem("kind:", "A wrong attempt fails nothing.", "List under `fails:` which checks fail, and with which words.")
+        problem(
+            "kind:", "A wrong attempt fails nothing.", "List under `fails:` which checks fail, and with which words."
+        )
     if attempt.kind == "right" and attempt.fails:
         problem("fails:", "A right attempt lists failing checks.", "Remove `fails:`, or make it `kind: wrong`.")
     checks = [one.name for one in lab.checks]

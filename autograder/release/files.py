@@ -50,5 +50,7 @@ def files(lesson: Lesson) -> dict[str, Path]:
 def _below(folder: Path) -> list[tuple[str, Path]]:
     found = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
     return sorted(
-        (path.relative_to(folder).as_posix(), path) for path in found if not set(path.relative_to(folder).parts) & set(JUNK)
+        (path.relative_to(folder).as_posix(), path)
+        for path in found
+        if not set(path.relative_to(folder).parts) & set(JUNK)
     )

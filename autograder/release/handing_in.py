@@ -54,5 +54,3 @@ def fill(notebook: NotebookNode, answers: dict[str, str]) -> NotebookNode:
         if cell.metadata.get("nbgrader", {}).get("solution") and name in answers:
             cell.source = answers[name]
     return notebook
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -74,5 +75,7 @@ def _why(path: Path, slug: str, log: str) -> Problem:
         what = f"The gradebook holds submissions of {slug}, and its answers or checks have changed since."
         fix = "Grade them with the version they were handed out with, or put gradebook.db aside and release again."
         return Problem(path, 0, what, fix)
-    last = next((line for line in reversed(log.splitlines()) if line.strip()), "no reason given")
-    return Problem(path, 0, f"nbgrader could not release {slug}: {last.strip()}.", "Correct that and release again.")
+    errors = re.findall(r"^\s*(?:[\w.]*(?:Error|Exception)): .+$", log, re.MULTILINE)
+    said = [line.strip() for line in errors if "NbGraderException" not in line] or log.strip().splitlines()
+    last = said[-1] if said else "no reason given"
+    return Problem(path, 0, f"nbgrader could not release {slug}: {last}", "Correct that and release again.")

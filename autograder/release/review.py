@@ -72,7 +72,9 @@ def _solution(cell: NotebookNode, lesson: Lesson) -> Iterator[Problem]:
     for number, text in enumerate(cell.source.splitlines(), first):
         if BEGIN in text:
             if opened:
-                yield Problem(lesson.path, number, f"{BEGIN} inside the solution begun in line {opened}.", f"Put {END}.")
+                yield Problem(
+                    lesson.path, number, f"{BEGIN} inside the solution begun in line {opened}.", f"Put {END}."
+                )
             opened, regions = number, regions + 1
         elif END in text:
             if not opened:

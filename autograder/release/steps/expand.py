@@ -23,6 +23,5 @@ def expand(notebook: NotebookNode, lesson: Lesson) -> NotebookNode:
 
 
 def _metadata(grade_id: str, *, grade: bool = False, solution: bool = False, locked: bool = False) -> dict:
-    return {
-        "grade": grade, "grade_id": grade_id, "locked": locked, "schema_version": 3, "solution": solution, "task": False,
-    }  # fmt: skip
+    kind = {"grade": grade, "solution": solution, "locked": locked, "task": False}
+    return {"grade_id": grade_id, "schema_version": 3} | kind

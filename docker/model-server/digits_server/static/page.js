@@ -28,7 +28,7 @@ function place(event) {
 }
 
 function redraw() {
-  pen.clearRect(0, 0, pad.width, pad.height);
+  paint(pad, strokes.length ? [] : numbers ?? []); // an example has no strokes, only its numbers
   pen.lineWidth = 34;
   pen.lineCap = pen.lineJoin = "round";
   pen.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue("--ink");
@@ -38,8 +38,7 @@ function redraw() {
     if (stroke.length === 1) pen.lineTo(stroke[0][0] + 0.1, stroke[0][1]);
     pen.stroke();
   }
-  find("invitation").hidden = strokes.length > 0;
-  find("invitation").style.display = strokes.length > 0 ? "none" : "";
+  find("invitation").hidden = strokes.length > 0 || numbers !== null;
 }
 
 pad.addEventListener("pointerdown", (event) => {
@@ -66,18 +65,22 @@ find("clear").addEventListener("click", () => {
   numbers = null;
   asked += 1;
   redraw();
-  showSeen(new Array(64).fill(0));
+  paint(find("seen"), []);
   showDigit(null);
   say("Nothing drawn yet.");
   find("again").disabled = true;
 });
 
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { redraw(); if (numbers) showSeen(numbers); });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  redraw();
+  paint(find("seen"), numbers ?? []);
+});
 
 // ---- asking
 
 async function ask() {
-  const sent = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ instances: [numbers] }) };
+  const body = JSON.stringify({ instances: [numbers] });
+  const sent = { method: "POST", headers: { "Content-Type": "application/json" }, body };
   let answer;
   try {
     answer = await fetch("predict", { ...sent, signal: AbortSignal.timeout(10_000) });
@@ -91,7 +94,7 @@ async function ask() {
 
 async function look(seen) {
   numbers = seen;
-  showSeen(numbers);
+  paint(find("seen"), numbers);
   find("again").disabled = false;
   const mine = ++asked;
   try {
@@ -122,15 +125,16 @@ function say(text, bad = false) {
   find("status").classList.toggle("bad", bad);
 }
 
-function showSeen(seen) {
-  const style = getComputedStyle(document.documentElement);
-  const context = find("seen").getContext("2d");
-  context.clearRect(0, 0, 8, 8);
-  context.fillStyle = style.getPropertyValue("--ink");
+function paint(canvas, seen) {
+  const context = canvas.getContext("2d");
+  const side = canvas.width / 8;
+  context.clearRect(0, 0, canvas.width, canvas.height);
+  context.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--ink");
   seen.forEach((value, i) => {
     context.globalAlpha = value / 16;
-    context.fillRect(i % 8, Math.floor(i / 8), 1, 1);
+    context.fillRect(i % 8 * side, Math.floor(i / 8) * side, side, side);
   });
+  context.globalAlpha = 1;
 }
 
 function showDigit(digit, shares = []) {
@@ -139,7 +143,7 @@ function showDigit(digit, shares = []) {
   bars.forEach((line, i) => {
     line.classList.toggle("best", i === digit);
     line.querySelector(".fill").style.width = `${100 * (shares[i] ?? 0)}%`;
-    line.querySelector(".share").textContent = shares.length ? `${(100 * shares[i]).toFixed(1)} %` : "–";
+    line.querySelector(".share").textContent = shares.length ? `${(100 * shares[i]).toFixed(1)}\u00a0%` : "–";
   });
 }
 
@@ -148,11 +152,11 @@ function showAnswer(said) {
   const [shares] = said.probabilities;
   showDigit(digit, shares);
   const sure = Math.round(100 * shares[digit]);
-  say(`The model reads ${digit}, ${sure < 60 ? "but is not sure" : "and is sure"} (${sure} %).`);
+  say(`The model reads ${digit}, ${sure < 60 ? "but is not sure" : "and is sure"} (${sure}\u00a0%).`);
 }
 
 function short(digest) {
-  return digest.slice(0, "sha256:".length + 8);
+  return digest.replace("sha256:", "").slice(0, 8);
 }
 
 function count(replica, model) {
@@ -196,6 +200,7 @@ examples.forEach((image, digit) => {
   button.setAttribute("aria-label", `Ask about an example of ${digit}`);
   button.addEventListener("click", () => {
     strokes = [];
+    numbers = image;
     redraw();
     look(image);
   });

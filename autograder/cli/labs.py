@@ -1,7 +1,79 @@
-"""The commands for labs: grade, release, ..."""
+"""The commands for labs: release, attempts, reset, lab."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
 
 import typer
+from rich.console import Console
+
+from autograder.cli.ground import Context, bring_up, choose
+from autograder.facts import CannotCheck, Place
+from autograder.ground.cluster import tools
+from autograder.labs import course_root, find_lab, syllabus
+from autograder.release.leaking import leaks
+from autograder.release.problems import ReleaseError
+from autograder.release.releasing import drift, release_all
+
+console = Console(soft_wrap=True)
 
 
 def register(typed: typer.Typer) -> None:
     """Add this module's commands."""
+    typed.command()(release)
+    typed.command()(lab)
+    typed.command()(reset)
+
+
+def release(
+    check: bool = typer.Option(False, help="Write nothing; fail if labs/ is not what solutions/ makes."),
+) -> None:
+    """Generate labs/ from solutions/, and see that no answer got into it."""
+    root = course_root()
+    try:
+        differing = drift(root) if check else []
+        if not check:
+            for folder in release_all(root):
+                console.print(f"[green]✓[/] {folder.relative_to(root)}")
+    except ReleaseError as mistakes:
+        raise CannotCheck(str(mistakes), "Correct the lab's source, then run `shipyard release` again.") from None
+    found = leaks(root)
+    for path in differing:
+        console.print(f"[red]✗[/] {path} is not what solutions/ makes: run `make labs` and commit it")
+    for leak in found:
+        console.print(f"[red]✗[/] {leak}")
+    if differing or found:
+        raise typer.Exit(1)
+
+
+def lab(context: Context = None) -> None:
+    """Bring up what labs need and open labs/ in JupyterLab."""
+    choose(context)
+    bring_up(with_cluster=any("cluster" in one.needs for one in syllabus()))
+    root = course_root()
+    path = os.pathsep.join([str(Path(sys.executable).parent), str(tools()), os.environ["PATH"]])
+    command = [sys.executable, "-m", "jupyterlab", "--notebook-dir", str(root / "labs")]
+    if os.geteuid() == 0:
+        command.append("--allow-root")
+    raise typer.Exit(subprocess.run(command, env={**os.environ, "PATH": path}).returncode)
+
+
+def reset(slug: Annotated[str, typer.Argument(help="The lab's name.")], context: Context = None) -> None:
+    """Undo what a lab made on engine and cluster; files in labs/ stay."""
+    choose(context)
+    try:
+        chosen = find_lab(slug)
+    except KeyError as unknown:
+        raise CannotCheck(unknown.args[0], "Name one of these.") from None
+    undo = getattr(chosen.module, "reset", None)
+    if undo is None:
+        raise CannotCheck(f"{slug} has nothing to reset", "Delete what you made by hand, if anything.")
+    with tempfile.TemporaryDirectory() as nowhere:
+        for what in undo(Place(work=Path(nowhere))):
+            console.print(f"  removed {what}")
+    console.print(f"[green]✓[/] {slug} is as before its first cell.")

@@ -37,6 +37,7 @@ class Board:
         self.times: dict[str, float] = {}
         self._lock = threading.Lock()
         self._tasks: dict[str, tuple[object, float, float]] = {}
+        self._now = None
         self._bars = Progress(
             SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[left]}"),
             TimeElapsedColumn(), console=console, transient=True,
@@ -65,6 +66,13 @@ class Board:
                 if step.name in self._tasks:
                     self._bars.remove_task(self._tasks.pop(step.name)[0])
                 self._print(f"[green]✓[/] {step.name} [dim]{duration(seconds)}[/]")
+
+    def doing(self, text: str) -> None:
+        """Show what is being done now; only the last such text stays, and only on a terminal."""
+        with self._lock:
+            if self._now is None:
+                self._now = self._bars.add_task(text, total=None, left="")
+            self._bars.update(self._now, description=text)
 
     def note(self, text: str) -> None:
         """Print a line of ours between the steps."""

@@ -1,0 +1,111 @@
+"""The command that grades a class."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from autograder.cli.ground import Context, choose, forecast
+from autograder.facts import CannotCheck
+from autograder.grading.grade import grade as grade_class
+from autograder.grading.outcome import Outcome, Standing, Step
+from autograder.grading.sample import sample
+from autograder.grading.table import class_table, remarks
+from autograder.ground.background import Background
+from autograder.ground.progress import Board, duration
+from autograder.ground.step import climb
+from autograder.ground.up import cluster_steps, docker_steps
+from autograder.labs import Lab, find_lab, syllabus
+
+LEARNERS = 8  # in the sample class: some right, some wrong, some broken
+
+
+def register(typed: typer.Typer) -> None:
+    """Add this module's command."""
+    typed.command()(grade)
+
+
+def grade(
+    course: Annotated[Path | None, typer.Option(help="Your nbgrader course. Without it: a sample class.")] = None,
+    lab: Annotated[list[str] | None, typer.Option(help="Only this lab; may be given again.")] = None,
+    student: Annotated[list[str] | None, typer.Option(help="Only this student; may be given again.")] = None,
+    learners: Annotated[int, typer.Option(help="How many learners the sample class has.")] = LEARNERS,
+    force: Annotated[bool, typer.Option(help="Grade again what has a grade.")] = False,
+    context: Context = None,
+) -> None:
+    """Bring up what is missing and grade a class with nbgrader; run again, it grades what is missing."""
+    choose(context)
+    # Labs that need only Docker come first: the cluster is made meanwhile.
+    labs = sorted((find_lab(slug) for slug in lab) if lab else syllabus(), key=lambda one: "cluster" in one.needs)
+    console = Console(soft_wrap=True)
+    with Board(console) as board:
+        outcomes, faults = run(board, labs, course, student, learners, force)
+    show(labs, outcomes, faults)
+    if faults or any(o.standing is Standing.FAULT or o.errors for o in outcomes):
+        raise typer.Exit(1)
+
+
+def run(
+    board: Board, labs: list[Lab], course: Path | None, students: list[str] | None, learners: int, force: bool
+) -> tuple[list[Outcome], list[str]]:
+    """Bring up, grade, and return the outcomes and what could not be graded at all."""
+    started = time.monotonic()
+    climb(docker_steps(), board.say)
+    cluster = None
+    if any("cluster" in one.needs for one in labs):
+        forecast(cluster_steps(), board)
+        cluster = Background(cluster_steps, board.say)
+    root = course or sample(slugs=[one.slug for one in labs], learners=learners)
+    board.note(f"Grading [bold]{root}[/] with nbgrader")
+    outcomes: list[Outcome] = []
+    faults: list[str] = []
+    for one in labs:
+        if "cluster" in one.needs:
+            try:
+                cluster.wait()
+            except CannotCheck as fault:
+                faults.append(f"{one.slug} was not graded: {fault.cause} {fault.fix}")
+                continue
+        for outcome in grade_class(root, [one.slug], students, force, Teller(board)):
+            outcomes.append(outcome)
+            board.note(line(outcome, time.monotonic() - started))
+    return outcomes, faults
+
+
+class Teller:
+    """Tell what is being graded and how long it will still take, from what the submissions before took."""
+
+    def __init__(self, board: Board):
+        self.board = board
+        self.began = time.monotonic()
+
+    def __call__(self, step: Step) -> None:
+        done = step.number - 1
+        gone = time.monotonic() - self.began
+        left = f", about {duration(gone / done * (step.total - done))} left" if done else ""
+        self.board.doing(f"{step.slug} {step.number}/{step.total} {step.student}: {step.doing}{left}")
+
+
+def line(outcome: Outcome, since: float) -> str:
+    """Return one line on one outcome."""
+    if outcome.standing is not Standing.GRADED:
+        told = f"[yellow]{outcome.standing}[/]"
+    else:
+        told = f"{outcome.points:g}/{outcome.max_points:g}"
+        told += f" [yellow]{len(outcome.errors)} could not be checked[/]" if outcome.errors else ""
+    took = f"{outcome.seconds:.1f} s" if outcome.fresh else "graded before"
+    return f"  {outcome.slug} {outcome.student}: {told} [dim]{took}; {duration(since)} since the start[/]"
+
+
+def show(labs: list[Lab], outcomes: list[Outcome], faults: list[str]) -> None:
+    """Print a table for each lab, then the lines that somebody must read."""
+    console = Console()
+    for one in labs:
+        console.print()
+        console.print(class_table(one.slug, outcomes))
+    for remark in [*remarks(outcomes), *faults]:
+        console.print(f"• {remark}", highlight=False, markup=False)

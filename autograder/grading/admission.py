@@ -61,7 +61,9 @@ def _admit_notebook(folder: Path, slug: str) -> None:
     try:
         notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
         assert isinstance(notebook.cells, list)
-        assert all(isinstance(cell.source, str) and hasattr(cell, "metadata") for cell in notebook.cells)
+        assert all(
+            isinstance(cell.source, str) and cell.cell_type and cell.metadata is not None for cell in notebook.cells
+        )
     except Exception as error:  # nbformat raises many kinds, each for a file that no program can open
         why = "is not JSON" if isinstance(error, (ValueError, UnicodeDecodeError)) else "is not a notebook"
         raise Refused(f"unreadable: {path.name} {why} (cut off, or two versions in one); {AGAIN}") from None

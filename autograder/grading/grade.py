@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import nbformat
 from nbgrader.api import MissingEntry
 
 from autograder.checks import Result, Status
@@ -88,8 +89,16 @@ def _grade_one(
         ran = nbgrader(root, ["generate_feedback", slug, f"--student={student}", "--force"], say, limit)
         if ran.code != 0:
             note = f"graded, but the feedback could not be written: {ran.reason()}"
+    note = f"{note} {_remark(root / 'submitted' / student / slug / f'{slug}.ipynb')}"
     score = retrying(lambda: _score(root, slug, student))
     return Outcome(student, slug, Standing.GRADED, _line(results, note), tuple(results), score, bool(again))
+
+
+def _remark(path: Path) -> str:
+    cells = nbformat.read(path, as_version=4).cells
+    if any(cell.source.strip() for cell in cells if cell.cell_type == "code"):
+        return ""
+    return "The notebook holds no code: ask the learner whether it is the right file."
 
 
 def _failed(ran: Ran, limit: float) -> tuple[Standing, str]:

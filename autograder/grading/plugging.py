@@ -31,7 +31,7 @@ def plug_in(c: Any) -> None:
         nb.SaveCells, nb.ClearHiddenTests, nb.ClearMarkScheme, nb.ComputeChecksums, nb.CheckCellMetadata,
     ]  # fmt: skip
     c.Autograde.sanitize_preprocessors = [
-        nb.ClearOutput, Restore, nb.DeduplicateIds, nb.OverwriteKernelspec, nb.OverwriteCells, nb.CheckCellMetadata,
+        Restore, nb.ClearOutput, nb.DeduplicateIds, nb.OverwriteKernelspec, nb.OverwriteCells, nb.CheckCellMetadata,
     ]  # fmt: skip
     c.Autograde.autograde_preprocessors = [
         ExecuteAndJudge, nb.IgnorePattern, ClearMetadataPreprocessor, nb.LimitOutput, SaveVerdicts,

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 from nbformat import NotebookNode, from_dict
-from nbformat.v4 import new_code_cell, new_markdown_cell
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
 from nbgrader.api import Gradebook, Notebook
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 from autograder.grading.converting import ours
 
+ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+NEW = {"code": new_code_cell, "markdown": new_markdown_cell, "raw": new_raw_cell}
+
 
 class Restore(NbGraderPreprocessor):
-    """Set every cell's nbgrader metadata from the gradebook, and add graded cells that were deleted.
+    """Build the notebook anew from its cells' texts and from what the gradebook knows, and nothing else.
 
-    nbgrader's own OverwriteCells trusts the rest of a cell's metadata, and
-    cannot add a graded cell whose answer cell was deleted too.
+    nbgrader's own OverwriteCells trusts the rest of a cell's metadata, cannot
+    add a graded cell whose answer cell was deleted too, and nbconvert stops at
+    a notebook that is not valid to the last tag.
     """
 
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
@@ -27,60 +34,70 @@ class Restore(NbGraderPreprocessor):
 
 
 def restore(nb: NotebookNode, known: Notebook) -> None:
-    """Restore a notebook, in place, to what the gradebook knows of it; answers stay as they are."""
+    """Restore a notebook, in place: cells keep their texts, locked ones and deleted graded ones get theirs back."""
     metadata = _metadata(known)
     sources = {cell.name: cell for cell in known.source_cells}
     present: set[str] = set()
-    nb.metadata = from_dict({key: value for key, value in nb.metadata.items() if key == "kernelspec"})
-    for index, cell in enumerate(nb.cells):
-        own = cell.metadata.pop("nbgrader", None)
-        cell.metadata.pop("tags", None)
-        name = own.get("grade_id") if isinstance(own, dict) else None
-        if name not in sources or name in present:
-            continue
-        present.add(name)
-        if cell.cell_type != sources[name].cell_type:
-            cell = nb.cells[index] = _cell(sources[name].cell_type, cell.source, nb)
-        if sources[name].locked:
-            cell.source = sources[name].source
-        cell.metadata["nbgrader"] = from_dict(metadata[name])
-    _add_missing(nb, known, metadata, present)
+    cells = []
+    for old in nb.cells:
+        name = _name(old)
+        if name in sources and name not in present:
+            present.add(name)
+            cells.append(_known(sources[name], metadata[name], old.source))
+        else:
+            cells.append(NEW.get(old.cell_type, new_raw_cell)(old.source))
+            if old.cell_type == "markdown" and isinstance(old.get("attachments"), dict):
+                cells[-1].attachments = old.attachments
+    for name, after in _missing(known, present):
+        places = [place for place, cell in enumerate(cells, 1) if after and _name(cell) == after]
+        cells.insert(places[0] if places else len(cells), _known(sources[name], metadata[name], ""))
+    _identify(cells)
+    nb.cells, nb.nbformat, nb.nbformat_minor = cells, 4, 5
+    nb.metadata = from_dict({})  # OverwriteKernelspec writes the kernel
 
 
-def _add_missing(nb: NotebookNode, known: Notebook, metadata: dict[str, dict], present: set[str]) -> None:
-    """Put deleted graded cells after the cell that they followed, or at the end."""
-    graded = {cell.name for cell in known.grade_cells}
-    after = None
+def _missing(known: Notebook, present: set[str]) -> Iterator[tuple[str, str | None]]:
+    """Yield graded cells that were deleted, each with the last cell before it that is there."""
+    graded, after = {cell.name for cell in known.grade_cells}, None
     for source in known.source_cells:
-        if source.name not in present and source.name in graded:
-            cell = _cell(source.cell_type, source.source, nb)
-            cell.metadata["nbgrader"] = from_dict(metadata[source.name])
-            places = [i for i, other in enumerate(nb.cells) if after and _name(other) == after]
-            nb.cells.insert(places[0] + 1 if places else len(nb.cells), cell)
-            present.add(source.name)
-        if source.name in present:
+        if source.name in graded and source.name not in present:
+            yield source.name, after
             after = source.name
+        elif source.name in present:
+            after = source.name
+
+
+def _known(source: object, metadata: dict, text: str) -> NotebookNode:
+    cell = NEW[source.cell_type](source.source if source.locked else text)
+    cell.metadata["nbgrader"] = from_dict(metadata)
+    return cell
 
 
 def _metadata(known: Notebook) -> dict[str, dict]:
     points = {cell.name: cell.max_score for cell in known.grade_cells}
     solutions = {cell.name for cell in known.solution_cells}
+    tasks = {cell.name: cell.max_score for cell in known.task_cells}
     found = {}
     for cell in known.source_cells:
         found[cell.name] = {
-            "schema_version": 3, "grade_id": cell.name, "grade": cell.name in points, "task": False,
+            "schema_version": 3, "grade_id": cell.name, "grade": cell.name in points, "task": cell.name in tasks,
             "solution": cell.name in solutions, "locked": bool(cell.locked), "cell_type": cell.cell_type,
             "checksum": cell.checksum,
-        } | ({"points": points[cell.name]} if cell.name in points else {})  # fmt: skip
+        }  # fmt: skip
+        if cell.name in points or cell.name in tasks:
+            found[cell.name]["points"] = {**points, **tasks}[cell.name]
     return found
 
 
 def _name(cell: NotebookNode) -> str | None:
-    return cell.metadata.get("nbgrader", {}).get("grade_id")
+    own = cell.metadata.get("nbgrader") if isinstance(cell.metadata, dict) else None
+    name = own.get("grade_id") if isinstance(own, dict) else None
+    return name if isinstance(name, str) else None
 
 
-def _cell(kind: str, source: str, nb: NotebookNode) -> NotebookNode:
-    cell = new_code_cell(source) if kind == "code" else new_markdown_cell(source)
-    if (nb.nbformat, nb.nbformat_minor) < (4, 5):
-        del cell["id"]
-    return cell
+def _identify(cells: list[NotebookNode]) -> None:
+    """Give each cell an id of its own: its name in the gradebook, else its place."""
+    names = {_name(cell) for cell in cells}
+    for number, cell in enumerate(cells, 1):
+        name, place = _name(cell), f"cell-{number:02}"
+        cell.id = name if name and ID.fullmatch(name) else place + "-" * (place in names)

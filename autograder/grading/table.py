@@ -34,7 +34,7 @@ def class_table(slug: str, outcomes: Iterable[Outcome]) -> Table:
             outcome.student,
             *(verdicts.get(one.name, Text("-", style="dim")) for one in checks),
             _points(outcome),
-            number(outcome.seconds) if outcome.fresh else Text("kept", style="dim"),
+            _seconds(outcome),
         )
     return table
 
@@ -68,6 +68,7 @@ def attempts_table(given: Iterable[tuple[str, Attempt, Outcome]]) -> Table:
         table.add_column(heading)
     for slug, attempt, outcome in given:
         expected = f"fails {', '.join(attempt.fails)}" if attempt.fails else "passes all"
+        expected = "cannot be read" if attempt.edit == "not_json" else expected
         if outcome.standing is not Standing.GRADED:
             text = Text(outcome.line, style="green" if attempt.edit == "not_json" else "red")
         else:
@@ -75,6 +76,11 @@ def attempts_table(given: Iterable[tuple[str, Attempt, Outcome]]) -> Table:
             text = Text("\n".join(map(str, wrong)) or "as expected", style="red" if wrong else "green")
         table.add_row(slug, attempt.name, expected, text)
     return table
+
+
+def _seconds(outcome: Outcome) -> Text:
+    kept = "kept" if outcome.standing is Standing.GRADED else "-"
+    return Text(number(outcome.seconds)) if outcome.fresh else Text(kept, style="dim")
 
 
 def _points(outcome: Outcome) -> Text:

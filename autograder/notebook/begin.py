@@ -21,12 +21,13 @@ def begin() -> None:
     The lab is ready. Go on with the next cell.
     """
     try:
-        lab = _lab()
+        lab, work = _lab()
         if os.environ.get("SHIPYARD_GRADING"):
             print("The grader has prepared this lab.")
             return
-        _look(lab)
-        _start(lab)
+        place = Place(work=work, namespace=_namespace(lab))
+        _look(lab, place)
+        _start(lab, place)
         print("The lab is ready. Go on with the next cell.")
     except CannotCheck as fault:
         print(f"Not ready: {fault.cause}\nWhat to do: {fault.fix}\nThen run this cell again.")
@@ -38,23 +39,22 @@ def begin() -> None:
         print("What to do: restart the kernel and run this cell again; if it comes back, report it.")
 
 
-def _look(lab: Lab) -> None:
+def _look(lab: Lab, place: Place) -> None:
     """Raise CannotCheck where the engine or the cluster that the lab needs is not there."""
     if "docker" in lab.needs:
         from autograder.probes.docker import Docker
 
-        assert Docker().client
+        Docker(place.docker_host).client.ping()
         print("Docker answers.")
     if "cluster" in lab.needs:
         from autograder.probes.kubernetes import Kube
 
-        namespace = _namespace(lab)
-        Kube(Place(work=Path.cwd(), namespace=namespace)).pods({})
-        print(f"The cluster answers; you work in the namespace {namespace}.")
+        Kube(place).pods()
+        print(f"The cluster answers; you work in the namespace {place.namespace}.")
 
 
-def _start(lab: Lab) -> None:
+def _start(lab: Lab, place: Place) -> None:
     """Call the lab's own `start(place)` in checks.py, if it has one."""
     if start := getattr(lab.module, "start", None):
         print("Preparing what the lab starts from; the first time takes about a minute …", flush=True)
-        start(Place(work=Path.cwd(), namespace=_namespace(lab)))
+        start(place)

@@ -61,8 +61,11 @@ def call(what: str, function: Callable[..., Any], *arguments: Any, **named: Any)
             fix = "The grader's account needs this right; `shipyard up` grants what the course uses."
             raise CannotCheck(f"The cluster does not let us {what}: {message(error)}", fix) from error
         raise CannotCheck(f"The cluster could not {what}: {message(error)} ({error.status})", UP) from error
-    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+    except (urllib3.exceptions.HTTPError, OSError) as error:
         raise CannotCheck(f"The Kubernetes API server did not answer when asked to {what}.", UP) from error
+    except ValueError as error:
+        why = cut(str(error))
+        raise CannotCheck(f"The cluster was asked to {what}, and its answer cannot be read: {why}") from error
 
 
 def through_service(

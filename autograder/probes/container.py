@@ -192,9 +192,7 @@ class Container:
             hint = f"Make the server listen on 0.0.0.0 (not 127.0.0.1) and on port {self.port}."
             return NotThere(f"{asked}is not answered.{log}", hint)
         if not found:
-            hint = (
-                "The server has not opened its port. Read the log: does it still load, or wait for something?"
-            )
+            hint = "The server has not opened its port. Read the log: does it still load, or wait for something?"
             return NotThere(f"{asked}is not answered: nothing in it listens on any port.{log}", hint)
         heard = listed([str(ear) for ear in found])
         if any(ear.port == self.port and ear.local for ear in found):

@@ -15,7 +15,7 @@ from kubernetes import client
 
 from autograder.facts import CannotCheck, NotThere, Place
 from autograder.probes.apiserver import call, connect, current_namespace, through_service
-from autograder.probes.http import Answer
+from autograder.probes.http import Answer, loads
 from autograder.probes.pods import Pod, pod_of
 from autograder.probes.rollout import wait_rolled_out
 from autograder.probes.words import listed, tail
@@ -168,17 +168,19 @@ class Kube:
         name = service if isinstance(service, str) else service.name
         label = f"kubernetes.io/service-name={name}"
         listing = client.DiscoveryV1Api(self.api).list_namespaced_endpoint_slice
-        slices = call("list a service's endpoints", listing, self.namespace, label_selector=label)
+        # Read as it was sent: the official client rejects the slice of a Service without pods, whose list is null.
+        raw = call("list a service's endpoints", listing, self.namespace, label_selector=label, _preload_content=False)
+        slices = (loads(raw.data.decode()) or {}).get("items") or []
         return [
             Endpoint(
-                one.addresses[0],
-                port.port,
-                bool(one.conditions and one.conditions.ready),
-                one.target_ref.name if one.target_ref else "",
+                one["addresses"][0],
+                port.get("port"),
+                (one.get("conditions") or {}).get("ready") is not False,  # absent means ready
+                (one.get("targetRef") or {}).get("name", ""),
             )
-            for piece in slices.items
-            for one in piece.endpoints or []
-            for port in piece.ports or [client.DiscoveryV1EndpointPort()]
+            for piece in slices
+            for one in piece.get("endpoints") or []
+            for port in piece.get("ports") or [{}]
         ]
 
     def ask(

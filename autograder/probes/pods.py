@@ -106,7 +106,9 @@ def _reasons(seen: client.V1Pod, conditions: dict[str, client.V1PodCondition]) -
         waiting = status.state and status.state.waiting
         if waiting and waiting.reason:
             found.append(Reason(waiting.reason, cut(waiting.message or "", 400)))
-        if ended and ended.exit_code and ended.reason != "OOMKilled":
+        if ended and ended.reason == "StartError":
+            found.append(Reason("StartError", cut(ended.message or "", 400)))
+        elif ended and ended.exit_code and ended.reason != "OOMKilled":
             found.append(Reason("Error", f"container {status.name} ended with exit code {ended.exit_code}"))
     if seen.status.reason:  # such as Evicted
         found.append(Reason(seen.status.reason, cut(seen.status.message or "", 300)))

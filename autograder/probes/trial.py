@@ -24,6 +24,7 @@ from autograder.probes.kubernetes import Kube
 from autograder.probes.pods import Pod
 
 START_SECONDS = 60
+SETTLE_SECONDS = 3  # events come late: those about the time before the server answered must be in
 HOPELESS_SECONDS = 15
 HOPELESS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CrashLoopBackOff", "CreateContainerConfigError")
 
@@ -51,23 +52,25 @@ class Trial:
         NotThere where it does not come to run or no probe speaks, CannotCheck
         where the cluster has no room for it.
         """
-        started, failed_before = time.monotonic(), -1
+        started, answered, failed_before = time.monotonic(), 0.0, -1
         while True:
-            pod, passed = self._pod(), time.monotonic() - started
+            pod, now = self._pod(), time.monotonic()
             if pod.ready:
                 return Gate(True, "")
             count, said = self._failures()
-            if failed_before >= 0:
-                if count > failed_before:
-                    return Gate(False, said)
-                if passed > self.patience:
-                    raise NotThere(
-                        f"For {passed:.0f} s the probe of a copy of your pod said neither yes nor no.",
-                        "Give the readiness probe a short initialDelaySeconds and periodSeconds.",
-                    )
-            elif self._answers(port, path):
-                started, failed_before = time.monotonic(), count
-            elif passed > START_SECONDS or (passed > HOPELESS_SECONDS and pod.because(*HOPELESS)):
+            if failed_before >= 0 and count > failed_before:
+                return Gate(False, said)
+            if failed_before < 0 and answered and now - answered > SETTLE_SECONDS:
+                failed_before = count
+            if answered and now - answered > SETTLE_SECONDS + self.patience:
+                raise NotThere(
+                    f"For {now - answered:.0f} s the probe of a copy of your pod said neither yes nor no.",
+                    "Give the readiness probe a short initialDelaySeconds and periodSeconds.",
+                )
+            if not answered and self._answers(port, path):
+                answered = time.monotonic()
+            waited = now - started
+            if not answered and (waited > START_SECONDS or (waited > HOPELESS_SECONDS and pod.because(*HOPELESS))):
                 raise self._not_running(pod, port)
             time.sleep(0.5)
 

@@ -15,7 +15,9 @@ from autograder.labs import Lab, course_root, syllabus
 from autograder.release.attempts import ANSWER
 from autograder.release.files import files
 from autograder.release.lesson import BEGIN, END, Lesson
+from autograder.release.steps.stubs import COMMENT
 
+PYTHON = "# YOUR CODE HERE\nraise NotImplementedError()"  # nbgrader's own stub
 SHORTEST = 5  # characters: shorter lines ("}", "EOF") say nothing
 
 
@@ -82,6 +84,7 @@ def _given(lab: Lab) -> str:
     parts = [line for line, secret in _marked(lab) if not secret]
     parts += [readable(path) for path in files(lesson).values()]
     parts += [one.expects for one in lab.checks]
+    parts += [COMMENT, PYTHON]  # an attempt may leave an answer as it was given
     return "\n".join(parts)
 
 

@@ -58,7 +58,7 @@ def _graded(notebook: NotebookNode, lesson: Lesson, checks: dict[str, Check]) ->
 def _demands(notebook: NotebookNode, lesson: Lesson, checks: dict[str, Check]) -> Iterator[Problem]:
     for cell in notebook.cells:
         for found in DEMANDS.finditer(cell.source if cell.cell_type == "markdown" else ""):
-            line = cell.metadata.line + cell.source[: found.start()].count("\n")
+            line = _first_line(cell, lesson) + cell.source[: found.start()].count("\n")
             for name in names(found["names"]):
                 if name not in checks:
                     fix = f"Correct the name. Checks there are: {', '.join(checks)}."

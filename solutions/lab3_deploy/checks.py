@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,10 +102,8 @@ class Seen(Observation):
     def pods(self) -> list[Pod]:
         """The ready pods of the Deployment, after it had its time to roll out."""
         deployment = self.deployment
-        try:
+        with suppress(NotThere):  # some pods may serve all the same, such as those from before an update
             deployment = self.rolled_out
-        except NotThere:
-            pass  # some pods may serve all the same, such as those from before an update
         ready = [pod for pod in deployment.pods() if pod.ready]
         if not ready:
             raise NotThere(

@@ -187,7 +187,7 @@ def test_a_deployment_in_another_namespace_is_pointed_at(kube):
         ({"env": {"CRASH": "1"}}, "the model file is broken", "--previous"),
         ({"env": {"GREEDY": "1"}}, "memory limit (128Mi)", "higher memory limit"),
         ({"env": {"LOADING": "1"}}, "Readiness probe failed", "probe"),
-        ({"command": ["gunicron"]}, "gunicron", ""),
+        ({"command": ["gunicron"]}, "gunicron", "the command"),
         ({"resources": {"requests": {"cpu": "900"}}}, "Insufficient cpu", "Request what"),
         ({"replicas": 0}, "0 replicas", "replicas"),
         ({"envFrom": [{"configMapRef": {"name": "not-there"}}]}, "not-there", "ConfigMap"),

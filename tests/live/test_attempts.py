@@ -1,0 +1,93 @@
+"""Hand in every attempt of every lab and grade it as an instructor would: right passes, wrong fails where it should."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+
+from autograder.checks import Result, Status
+from autograder.grading import plug_in
+from autograder.grading.verdicts import graded
+from autograder.labs import Lab, find_lab, syllabus
+from autograder.release.attempts import Attempt, attempts
+from autograder.release.handing_in import hand_in
+from autograder.release.releasing import release
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+# In CI's time: of each way to be right, wrong or broken, the ones that touch most.
+QUICK = {
+    "lab1_dockerfile": {
+        "reference", "multi_stage", "as_root", "env_deleted", "copy_first", "shell_stays", "no_steps", "not_json",
+        "delete_checks",
+    },
+    "lab3_deploy": {
+        "reference", "by_command", "one_replica", "probe_asks_healthz", "target_port", "no_resources", "empty_notebook",
+    },
+}  # fmt: skip
+SECONDS = {"never_finishes": 20}  # that a build and a cell may take; others 240
+
+
+def cases() -> list:
+    """Return each lab's attempts as parameters, marked with what the lab needs."""
+    found = []
+    for lab in syllabus():
+        needs = pytest.mark.cluster if "cluster" in lab.needs else pytest.mark.docker
+        for attempt in attempts(lab):
+            marks = [needs] if attempt.name in QUICK.get(lab.slug, ()) else [needs, pytest.mark.slow]
+            found.append(pytest.param(lab.slug, attempt, marks=marks, id=f"{lab.slug}-{attempt.name}"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory) -> Path:
+    """A course's folder with the labs released into it."""
+    root = tmp_path_factory.mktemp("course")
+    for lab in syllabus():
+        release(lab.slug, root)
+    return root
+
+
+def autograde(root: Path, lab: Lab, attempt: Attempt, seconds: int) -> tuple[list[Result] | None, str]:
+    """Hand an attempt in, autograde it with nbgrader, and return the verdicts and nbgrader's log."""
+    from nbgrader.apps import NbGraderAPI
+    from nbgrader.coursedir import CourseDirectory
+    from traitlets.config import Config
+
+    student = attempt.name.replace("_", "-")
+    hand_in(lab, attempt, root / "labs" / lab.slug, root / "submitted" / student / lab.slug)
+    config = Config()
+    plug_in(config)
+    config.CourseDirectory.root = str(root)
+    config.Execute.timeout = seconds
+    api = NbGraderAPI(CourseDirectory(config=config), config=config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        said = api.autograde(lab.slug, student, force=True)
+    verdicts = graded(root / "autograded" / student / lab.slug / f"{lab.slug}.ipynb")
+    return (verdicts[1] if verdicts else None), said.get("log", "") + said.get("error", "")
+
+
+@pytest.mark.parametrize(("slug", "attempt"), cases())
+def test_attempt_gets_the_verdicts_it_should(slug, attempt, course, monkeypatch):
+    lab, seconds = find_lab(slug), SECONDS.get(attempt.name, 240)
+    monkeypatch.setenv("SHIPYARD_BUILD_SECONDS", str(seconds))
+    results, log = autograde(course, lab, attempt, seconds)
+
+    if attempt.edit == "not_json":
+        assert results is None
+        assert "is not JSON" in log
+        return
+    assert results is not None, log[-2000:]
+    assert sorted(one.name for one in results) == sorted(one.name for one in lab.checks)
+    assert not [one for one in results if "Traceback" in one.observed + one.hint]
+    assert not [(one.name, one.observed) for one in results if one.status is Status.ERROR]
+    if attempt.edit == "empty_notebook":
+        assert {one.status for one in results} == {Status.FAIL}
+        return
+    failed = {one.name: f"{one.observed} {one.hint}" for one in results if one.status is Status.FAIL}
+    assert set(failed) == set(attempt.fails), failed
+    missing = {name: text for name, text in failed.items() if attempt.fails[name] not in text}
+    assert not missing, {name: attempt.fails[name] for name in missing}

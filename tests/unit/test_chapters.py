@@ -1,0 +1,17 @@
+"""A hint names a chapter: the place that it names must be there."""
+
+import re
+
+import pytest
+
+from autograder.labs import course_root, syllabus
+
+CHECKS = [pytest.param(one, id=f"{lab.slug}-{one.name}") for lab in syllabus() for one in lab.checks]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_hint_points_to_a_heading_of_a_chapter(check):
+    chapter, _, anchor = check.chapter.partition("#")
+    text = (course_root() / "course" / f"{chapter}.md").read_text()
+    headings = [heading.strip().lower().replace(" ", "-") for heading in re.findall(r"^#+ (.+)$", text, re.M)]
+    assert anchor in headings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -43,16 +44,31 @@ def grade(
     labs = sorted((find_lab(slug) for slug in lab) if lab else syllabus(), key=lambda one: "cluster" in one.needs)
     console = Console(soft_wrap=True)
     with Board(console) as board:
-        outcomes, faults = run(board, labs, course, student, learners, force)
-    show(labs, outcomes, faults)
-    if faults or any(o.standing is Standing.FAULT or o.errors for o in outcomes):
+        graded = run(board, labs, course, student, learners, force)
+    show(labs, graded)
+    if not graded.complete:
+        console.print("Not everything could be checked; the same command tries again what is missing.")
         raise typer.Exit(1)
+
+
+@dataclass
+class Graded:
+    """Hold a graded class: outcomes, what could not be graded at all, and when each grade came (seconds)."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether every submission that can be read has all its verdicts."""
+        return not self.faults and not any(o.standing is Standing.FAULT or o.errors for o in self.outcomes)
 
 
 def run(
     board: Board, labs: list[Lab], course: Path | None, students: list[str] | None, learners: int, force: bool
-) -> tuple[list[Outcome], list[str]]:
-    """Bring up, grade, and return the outcomes and what could not be graded at all."""
+) -> Graded:
+    """Bring up what is missing and grade; labs whose ground cannot be had are told in `faults`."""
     started = time.monotonic()
     climb(docker_steps(), board.say)
     cluster = None
@@ -61,19 +77,19 @@ def run(
         cluster = Background(cluster_steps, board.say)
     root = course or sample(slugs=[one.slug for one in labs], learners=learners)
     board.note(f"Grading [bold]{root}[/] with nbgrader")
-    outcomes: list[Outcome] = []
-    faults: list[str] = []
+    graded = Graded()
     for one in labs:
         if "cluster" in one.needs:
             try:
                 cluster.wait()
             except CannotCheck as fault:
-                faults.append(f"{one.slug} was not graded: {fault.cause} {fault.fix}")
+                graded.faults.append(f"{one.slug} was not graded: {fault.cause} {fault.fix}")
                 continue
         for outcome in grade_class(root, [one.slug], students, force, Teller(board)):
-            outcomes.append(outcome)
-            board.note(line(outcome, time.monotonic() - started))
-    return outcomes, faults
+            graded.outcomes.append(outcome)
+            graded.times.append(time.monotonic() - started)
+            board.note(line(outcome, graded.times[-1]))
+    return graded
 
 
 class Teller:
@@ -101,11 +117,11 @@ def line(outcome: Outcome, since: float) -> str:
     return f"  {outcome.slug} {outcome.student}: {told} [dim]{took}; {duration(since)} since the start[/]"
 
 
-def show(labs: list[Lab], outcomes: list[Outcome], faults: list[str]) -> None:
+def show(labs: list[Lab], graded: Graded) -> None:
     """Print a table for each lab, then the lines that somebody must read."""
     console = Console()
     for one in labs:
         console.print()
-        console.print(class_table(one.slug, outcomes))
-    for remark in [*remarks(outcomes), *faults]:
+        console.print(class_table(one.slug, graded.outcomes))
+    for remark in [*remarks(graded.outcomes), *graded.faults]:
         console.print(f"• {remark}", highlight=False, markup=False)

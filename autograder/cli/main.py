@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from autograder.cli import develop, grade, ground, labs
+from autograder.cli import bench, develop, grade, ground, labs
 from autograder.facts import CannotCheck
 
 console = Console(soft_wrap=True)
@@ -15,7 +15,7 @@ typed = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="Labs that put ML models into containers and onto clusters, graded by live state.",
 )  # fmt: skip
-for module in (ground, grade, labs, develop):
+for module in (ground, grade, labs, develop, bench):
     module.register(typed)
 
 

@@ -13,7 +13,7 @@ from autograder import versions
 from autograder.ground import cluster, engine
 from autograder.ground.step import cache_dir
 
-OURS = {"label": versions.LABEL}
+LABELS = (versions.LABEL, f"{versions.LABEL}.lab", f"{versions.LABEL}.submission")
 
 
 def down(say: Callable[[str], None], cache: bool = False) -> list[str]:
@@ -35,9 +35,8 @@ def down(say: Callable[[str], None], cache: bool = False) -> list[str]:
         for image in images(client):
             with suppress(APIError):  # it is the parent of another of ours, and goes with that
                 client.images.remove(image.id, force=True)
-        for kind in (client.volumes, client.networks):
-            for thing in kind.list(filters=OURS):
-                thing.remove()
+        for thing in [*labelled(client.volumes), *labelled(client.networks)]:
+            thing.remove()
         say("networks and volumes")
         for volume in client.volumes.list():
             if volume.name == "shipyard-registry":
@@ -63,9 +62,15 @@ def down(say: Callable[[str], None], cache: bool = False) -> list[str]:
     return left
 
 
+def labelled(kind, **options) -> list:
+    """Return the engine's things of one kind that carry a label of ours, each once."""
+    found = {thing.id: thing for label in LABELS for thing in kind.list(filters={"label": label}, **options)}
+    return list(found.values())
+
+
 def containers(client) -> list:
     """Return our containers: by label, and the node, which kind labels."""
-    found = {c.id: c for c in client.containers.list(all=True, filters=OURS)}
+    found = {c.id: c for c in labelled(client.containers, all=True)}
     for container in client.containers.list(all=True, filters={"label": f"io.x-k8s.kind.cluster={versions.CLUSTER}"}):
         found[container.id] = container
     return list(found.values())
@@ -73,7 +78,7 @@ def containers(client) -> list:
 
 def images(client) -> list:
     """Return our images: by label, and those that labs named at the local registry."""
-    found = {i.id: i for i in client.images.list(filters=OURS)}
+    found = {i.id: i for i in labelled(client.images)}
     for image in client.images.list():
         if any(tag.startswith((f"localhost:{versions.REGISTRY_PORT}/", "localhost/shipyard/")) for tag in image.tags):
             found[image.id] = image
@@ -85,6 +90,6 @@ def remains(client) -> list[str]:
     return (
         [f"container {c.name}" for c in containers(client)]
         + [f"image {', '.join(i.tags) or i.short_id}" for i in images(client)]
-        + [f"volume {v.name}" for v in client.volumes.list(filters=OURS)]
-        + [f"network {n.name}" for n in client.networks.list(filters=OURS)]
+        + [f"volume {v.name}" for v in labelled(client.volumes)]
+        + [f"network {n.name}" for n in labelled(client.networks)]
     )

@@ -32,7 +32,7 @@ test-all: install  ## Run everything, the slow tests too
 	@$(BIN)/shipyard test --all
 
 attempts: install  ## Judge every attempt of every lab: expected against given verdict
-	@$(BIN)/shipyard attempts
+	@$(BIN)/shipyard attempts $(if $(LAB),--lab $(LAB))
 
 up: install  ## Bring up engine, images and cluster
 	@$(BIN)/shipyard up

@@ -14,8 +14,15 @@ from rich.console import Console
 
 from autograder.cli.ground import Context, bring_up, choose
 from autograder.facts import CannotCheck, Place
+from autograder.grading.expecting import differences
+from autograder.grading.grade import grade
+from autograder.grading.outcome import Outcome, Standing
+from autograder.grading.sample import assigned, sample
+from autograder.grading.table import attempts_table
 from autograder.ground.cluster import tools
+from autograder.ground.progress import Board
 from autograder.labs import course_root, find_lab, syllabus
+from autograder.release.attempts import Attempt
 from autograder.release.leaking import leaks
 from autograder.release.problems import ReleaseError
 from autograder.release.releasing import drift, release_all
@@ -28,6 +35,7 @@ def register(typed: typer.Typer) -> None:
     typed.command()(release)
     typed.command()(lab)
     typed.command()(reset)
+    typed.command()(attempts)
 
 
 def release(
@@ -77,3 +85,32 @@ def reset(slug: Annotated[str, typer.Argument(help="The lab's name.")], context:
         for what in undo(Place(work=Path(nowhere))):
             console.print(f"  removed {what}")
     console.print(f"[green]✓[/] {slug} is as before its first cell.")
+
+
+def attempts(
+    lab: Annotated[list[str] | None, typer.Option(help="Only this lab; may be given again.")] = None,
+    context: Context = None,
+) -> None:
+    """Grade every attempt of every lab: expected against given verdict; any difference fails."""
+    choose(context)
+    chosen = [find_lab(slug) for slug in lab] if lab else syllabus()
+    bring_up(with_cluster=any("cluster" in one.needs for one in chosen))
+    given, wrong = [], 0
+    with Board(console) as board:
+        root = sample(course_root() / "build" / "attempts", slugs=[one.slug for one in chosen])
+        for (learner, slug), attempt in assigned(chosen).items():
+            for outcome in grade(root, [slug], [learner], force=True):
+                given.append((slug, attempt, outcome))
+                wrong += not expected(attempt, outcome)
+                board.note(f"  {slug} {attempt.name}: {outcome.points:g}/{outcome.max_points:g}")
+    Console().print(attempts_table(given))
+    console.print(f"{len(given)} attempts, {wrong} not as expected")
+    if wrong:
+        raise typer.Exit(1)
+
+
+def expected(attempt: Attempt, outcome: Outcome) -> bool:
+    """Tell whether grading an attempt gave what its file says."""
+    if attempt.edit == "not_json":
+        return outcome.standing is Standing.UNREADABLE
+    return outcome.standing is Standing.GRADED and not differences(attempt, outcome.results)

@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from autograder.grading.outcome import Standing
 from autograder.grading.sample import assigned, sample
 from autograder.grading.table import attempts_table, class_table, remarks
 from autograder.labs import find_lab, syllabus
+from autograder.waiting import wait_until
 
 REPO = Path(__file__).parent.parent.parent
 TINY = Path(__file__).parent / "tiny_course"
@@ -41,10 +41,29 @@ def kept(course, tmp_path_factory):
     return root, {outcome.student: outcome for outcome in grade(root)}
 
 
+@pytest.fixture(scope="module")
+def handed_in(course, tmp_path_factory):
+    """A class of two that nobody has graded: the reference and a wrong answer."""
+    return sample(tmp_path_factory.mktemp("handed") / "class", learners=2)
+
+
+@pytest.fixture(scope="module")
+def all_graded(handed_in, tmp_path_factory):
+    root = shutil.copytree(handed_in, tmp_path_factory.mktemp("graded") / "class")
+    assert [outcome.fresh for outcome in grade(root)] == [True, True]
+    return root
+
+
 @pytest.fixture
-def small(course, tmp_path):
-    """A class of two: the reference and a wrong answer."""
-    return sample(tmp_path / "class", learners=2)
+def small(handed_in, tmp_path):
+    """A class of two of our own, not graded yet."""
+    return shutil.copytree(handed_in, tmp_path / "class")
+
+
+@pytest.fixture
+def done(all_graded, tmp_path):
+    """A class of two of our own, all graded."""
+    return shutil.copytree(all_graded, tmp_path / "class")
 
 
 def text(renderable):
@@ -104,83 +123,76 @@ def test_tables_tell_points_and_what_could_not_be_graded(kept):
     assert compared.count("as expected") == len(outcomes) - 1
 
 
-def test_second_run_grades_only_what_is_new_or_missing(small):
-    assert [outcome.fresh for outcome in grade(small)] == [True, True]
-    assert [outcome.fresh for outcome in grade(small)] == [False, False]
-    (small / "submitted" / "ada" / SLUG / "notes" / "words.txt").write_text("handed in again")
-    assert [(outcome.student, outcome.fresh) for outcome in grade(small)] == [("ada", True), ("bela", False)]
-    shutil.rmtree(small / "feedback" / "bela")
-    assert [outcome.fresh for outcome in grade(small)] == [False, False]
-    assert (small / "feedback" / "bela" / SLUG / f"{SLUG}.html").is_file()
-    assert [outcome.student for outcome in grade(small, students=["bela"], force=True) if outcome.fresh] == ["bela"]
+def test_second_run_grades_only_what_is_new_or_missing(done):
+    assert [outcome.fresh for outcome in grade(done)] == [False, False]
+    (done / "submitted" / "ada" / SLUG / "notes" / "words.txt").write_text("handed in again")
+    shutil.rmtree(done / "feedback" / "bela")
+    assert [(outcome.student, outcome.fresh) for outcome in grade(done)] == [("ada", True), ("bela", False)]
+    assert (done / "feedback" / "bela" / SLUG / f"{SLUG}.html").is_file()
+    assert [outcome.student for outcome in grade(done, students=["bela"], force=True) if outcome.fresh] == ["bela"]
 
 
 def test_error_is_graded_again_and_the_class_completed(small, monkeypatch, tmp_path):
     monkeypatch.setenv("TINY_RULER", str(tmp_path / "ruler"))
-    for outcome in grade(small):
-        assert [result.name for result in outcome.errors] == ["words_kept"]
-        assert (
-            outcome.line
-            == "1 of 4 checks could not be made: The ruler is not there. Put the ruler back, then grade again."
-        )
+    (outcome,) = grade(small, students=["ada"])
+    assert [result.name for result in outcome.errors] == ["words_kept"]
+    assert (
+        outcome.line == "1 of 4 checks could not be made: The ruler is not there. Put the ruler back, then grade again."
+    )
+    assert (outcome.standing, outcome.score) == (Standing.GRADED, 4)
     (tmp_path / "ruler").touch()
-    outcomes = list(grade(small))
-    assert [(outcome.fresh, outcome.errors, outcome.line) for outcome in outcomes] == [(True, [], "")] * 2
-    assert outcomes[0].score == 5.5
+    (outcome,) = grade(small, students=["ada"])
+    assert (outcome.fresh, outcome.errors, outcome.line, outcome.score) == (True, [], "", 5.5)
+
+
+def slow_down(root, student, seconds):
+    path = root / "submitted" / student / SLUG / f"{SLUG}.ipynb"
+    path.write_text(path.read_text().replace("program = ", f"import time; time.sleep({seconds}); program = "))
 
 
 def test_killed_run_goes_on_where_it_stopped(small):
-    """Kill the whole grader while the first notebook runs."""
-    path = small / "submitted" / "ada" / SLUG / f"{SLUG}.ipynb"
-    path.write_text(
-        path.read_text().replace('"42"', '"42"').replace("program = ", "import time; time.sleep(20); program = ")
-    )
-    script = "import sys; from pathlib import Path; from autograder.grading.grade import grade; list(grade(Path(sys.argv[1])))"
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, str(small)], start_new_session=True, env={**os.environ, "PYTHONPATH": str(REPO)}
-    )
+    slow_down(small, "ada", 10)
+    script = "import sys, pathlib, autograder.grading.grade as g; list(g.grade(pathlib.Path(sys.argv[1])))"
+    environment = {**os.environ, "PYTHONPATH": str(REPO)}
+    process = subprocess.Popen([sys.executable, "-c", script, str(small)], start_new_session=True, env=environment)
     half = small / "autograded" / "ada" / SLUG / "answer.txt"
-    deadline = time.monotonic() + 120
-    while not half.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until(half.exists, "the first notebook to run", timeout=120)
     os.kill(process.pid, signal.SIGINT)
     assert process.wait(60) != 0
-    assert {outcome.student: outcome.fresh for outcome in grade(small, limit=300)} == {"ada": True, "bela": True}
-    assert all(outcome.standing is Standing.GRADED for outcome in grade(small))
+    outcomes = list(grade(small))
+    assert [(outcome.standing, outcome.fresh) for outcome in outcomes] == [(Standing.GRADED, True)] * 2
 
 
 def test_submission_over_its_time_costs_only_itself(small):
-    path = small / "submitted" / "ada" / SLUG / f"{SLUG}.ipynb"
-    path.write_text(path.read_text().replace("program = ", "import time; time.sleep(600); program = "))
+    slow_down(small, "ada", 600)
+    (small / "submitted" / "bela" / SLUG / f"{SLUG}.ipynb").write_text("{}")
     first, second = grade(small, limit=15)
     assert first.standing is Standing.FAULT
     assert "still running after 15 seconds" in first.line
-    assert second.standing is Standing.GRADED
+    assert second.standing is Standing.UNREADABLE
 
 
-def test_gradebook_that_is_in_use_is_waited_for(small):
-    list(grade(small))
-    lock = sqlite3.connect(small / "gradebook.db", check_same_thread=False, isolation_level=None)
+def test_gradebook_that_is_in_use_is_waited_for(done):
+    lock = sqlite3.connect(done / "gradebook.db", check_same_thread=False, isolation_level=None)
     lock.execute("BEGIN EXCLUSIVE")
     release = threading.Timer(9, lambda: lock.execute("ROLLBACK"))  # longer than SQLite's own patience
     release.start()
-    outcome, _ = grade(small)
+    outcome, _ = grade(done)
     release.join()
     assert outcome.score == 5.5
 
 
-def test_lab_that_changed_under_graded_submissions_is_said(small, tmp_path, monkeypatch):
-    list(grade(small))
+def test_lab_that_changed_under_graded_submissions_is_said(done, tmp_path, monkeypatch):
     other = tmp_path / "course"
     shutil.copytree(TINY, other)
     lab = other / "solutions" / SLUG
-    (lab / "checks.py").write_text((lab / "checks.py").read_text().replace('"given_intact"', '"given_kept"'))
-    (lab / "lab.md").write_text((lab / "lab.md").read_text().replace("given_intact", "given_kept"))
+    for name in ("checks.py", "lab.md"):
+        (lab / name).write_text((lab / name).read_text().replace("given_intact", "given_kept"))
     monkeypatch.setenv("SHIPYARD_COURSE", str(other))
-    outcomes = list(grade(small, force=True))
+    outcomes = list(grade(done, force=True))
     assert {outcome.standing for outcome in outcomes} == {Standing.FAULT}
     assert "The gradebook holds submissions of tiny_answer" in outcomes[0].line
-    with open_gradebook(small) as gradebook:
+    with open_gradebook(done) as gradebook:
         assert gradebook.find_submission(SLUG, "ada").score == 5.5
 
 
@@ -191,13 +203,12 @@ def test_missing_configuration_is_said_with_the_lines_to_write(course, tmp_path)
 
 def test_learner_without_a_submission_is_a_line(small):
     (outcome,) = grade(small, students=["nobody"])
-    assert (outcome.standing, outcome.line) == (
-        Standing.UNREADABLE, "unreadable: nothing was handed in; ask the learner to hand in again",
-    )  # fmt: skip
+    assert outcome.standing is Standing.UNREADABLE
+    assert outcome.line == "unreadable: nothing was handed in; ask the learner to hand in again"
 
 
 def test_numeric_name_of_a_learner(small):
     (small / "submitted" / "ada").rename(small / "submitted" / "20261234")
-    outcomes = {outcome.student: outcome for outcome in grade(small)}
-    assert [result.status for result in outcomes["20261234"].results] == [Status.PASS] * len(find_lab(SLUG).checks)
-    assert outcomes["20261234"].score == 5.5
+    (outcome,) = grade(small, students=["20261234"])
+    assert [result.status for result in outcome.results] == [Status.PASS] * len(find_lab(SLUG).checks)
+    assert outcome.score == 5.5

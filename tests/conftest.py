@@ -1,0 +1,38 @@
+"""A live test runs against the real thing; where that is missing it is skipped, or fails if it must not be."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+from autograder.ground import cluster, engine
+from autograder.ground.cluster import tools
+
+NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
+    "docker": (engine.answers, "no Docker engine answers: run `shipyard up`"),
+    "cluster": (cluster.answers, "no cluster answers: run `shipyard up`"),
+    "browser": (lambda: shutil.which("chromium") is not None, "Chromium is not installed: apt-get install chromium"),
+}
+_there: dict[str, bool] = {}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip or fail a live test whose ground is missing."""
+    for name, (there, told) in NEEDS.items():
+        if item.get_closest_marker(name) is None:
+            continue
+        if not _there.get(name):  # asked again while missing: a test may bring it back
+            _there[name] = there()
+        if not _there[name]:
+            if os.environ.get("CI") or os.environ.get("SHIPYARD_LIVE") == "required":
+                pytest.fail(told)
+            pytest.skip(told)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def learners_commands() -> None:
+    """Put the learner's kind and kubectl first in PATH, as a lab's kernel has them."""
+    os.environ["PATH"] = f"{tools()}{os.pathsep}{os.environ['PATH']}"

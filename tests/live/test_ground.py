@@ -1,0 +1,160 @@
+"""The ground is what labs need, and bringing it up again changes nothing."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+import time
+import uuid
+
+import pytest
+from kubernetes import client as api
+
+from autograder import versions
+from autograder.ground import cluster, doctor, engine
+from autograder.ground.step import climb
+from autograder.ground.up import cluster_steps, docker_steps
+from autograder.waiting import wait_until
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture
+def namespace():
+    core = api.CoreV1Api(cluster.connection())
+    name = f"ground-test-{uuid.uuid4().hex[:6]}"
+    core.create_namespace(api.V1Namespace(metadata=api.V1ObjectMeta(name=name)))
+
+    def account() -> bool:
+        return any(a.metadata.name == "default" for a in core.list_namespaced_service_account(name).items)
+
+    wait_until(account, "the namespace's service account", timeout=30)
+    yield name
+    core.delete_namespace(name)
+
+
+def pod(name: str, image: str, command: list[str], **spec) -> api.V1Pod:
+    container = api.V1Container(
+        name="main", image=image, command=command, volume_mounts=spec.pop("mounts", None),
+    )  # fmt: skip
+    return api.V1Pod(
+        metadata=api.V1ObjectMeta(name=name),
+        spec=api.V1PodSpec(containers=[container], restart_policy="Never", termination_grace_period_seconds=0, **spec),
+    )
+
+
+def finished(core: api.CoreV1Api, namespace: str, name: str) -> str | None:
+    phase = core.read_namespaced_pod(name, namespace).status.phase
+    return phase if phase in ("Succeeded", "Failed") else None
+
+
+@pytest.mark.cluster
+def test_when_everything_is_up_no_step_runs_again():
+    said = []
+    climb([*docker_steps(), *cluster_steps()], lambda event, step, seconds: said.append(event))
+    assert set(said) == {"ready"}
+
+
+@pytest.mark.cluster
+def test_the_doctor_finds_nothing_missing():
+    assert [reading for reading in doctor.examine() if reading.state == "missing"] == []
+
+
+def test_a_build_installs_requirements_as_a_learner_writes_them():
+    dockerfile = b"FROM python:3.11-slim\nRUN pip install flask==3.1.3 && python -c 'import flask'\n"
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as tar:
+        entry = tarfile.TarInfo("Dockerfile")
+        entry.size = len(dockerfile)
+        tar.addfile(entry, io.BytesIO(dockerfile))
+    context.seek(0)
+    image, _ = engine.client(300).images.build(
+        fileobj=context, custom_context=True, nocache=True, labels={versions.LABEL: "test"}
+    )
+    engine.client().images.remove(image.id, force=True)
+
+
+def test_only_the_full_image_has_a_compiler():
+    for reference, expected in ((versions.PYTHON_IMAGE, 1), (versions.PYTHON_IMAGE_FULL, 0)):
+        container = engine.client().containers.run(reference, ["sh", "-c", "command -v gcc || exit 1"], detach=True)
+        try:
+            assert container.wait(timeout=30)["StatusCode"] == expected, reference
+        finally:
+            container.remove(force=True)
+
+
+@pytest.mark.cluster
+def test_an_image_pushed_to_the_local_registry_runs_in_the_cluster(namespace):
+    client = engine.client(120)
+    tag = f"localhost:{versions.REGISTRY_PORT}/ground-test"
+    client.images.get(versions.PYTHON_IMAGE).tag(tag, "v1")
+    answer = client.images.push(tag, "v1")
+    assert "error" not in answer, answer
+    core = api.CoreV1Api(cluster.connection())
+    core.create_namespaced_pod(namespace, pod("pulled", f"{tag}:v1", ["python", "-c", "print('ahoy')"]))
+    wait_until(lambda: finished(core, namespace, "pulled"), "the pod to finish", timeout=120)
+    assert core.read_namespaced_pod_log("pulled", namespace).strip() == "ahoy"
+    client.images.remove(f"{tag}:v1")
+
+
+@pytest.mark.cluster
+def test_a_claim_gets_a_volume_of_the_default_storage_class_that_outlives_its_pod(namespace):
+    core = api.CoreV1Api(cluster.connection())
+    claim = api.V1PersistentVolumeClaim(
+        metadata=api.V1ObjectMeta(name="data"),
+        spec=api.V1PersistentVolumeClaimSpec(
+            access_modes=["ReadWriteOnce"], resources=api.V1VolumeResourceRequirements(requests={"storage": "1Mi"})
+        ),
+    )
+    core.create_namespaced_persistent_volume_claim(namespace, claim)
+    source = api.V1PersistentVolumeClaimVolumeSource(claim_name="data")
+    mounted = {
+        "volumes": [api.V1Volume(name="data", persistent_volume_claim=source)],
+        "mounts": [api.V1VolumeMount(name="data", mount_path="/data")],
+    }
+    image = f"localhost:{versions.REGISTRY_PORT}/ground-test:v1"
+    client = engine.client(120)
+    client.images.get(versions.PYTHON_IMAGE).tag(image)
+    client.images.push(image)
+    for name, command in (("writer", "echo kept > /data/file"), ("reader", "cat /data/file")):
+        core.create_namespaced_pod(namespace, pod(name, image, ["sh", "-c", command], **mounted))
+        assert wait_until(lambda n=name: finished(core, namespace, n), f"the {name}", timeout=120) == "Succeeded"
+    assert core.read_namespaced_pod_log("reader", namespace).strip() == "kept"
+    client.images.remove(image)
+
+
+@pytest.mark.cluster
+def test_metrics_of_the_node_can_be_read():
+    custom = api.CustomObjectsApi(cluster.connection())
+
+    def usage():
+        return custom.list_cluster_custom_object("metrics.k8s.io", "v1beta1", "nodes")["items"]
+
+    node = wait_until(usage, "metrics", timeout=90, pause=2, failures=(api.ApiException,))[0]
+    assert node["metadata"]["name"] == cluster.NODE and node["usage"]["cpu"]
+
+
+@pytest.mark.cluster
+def test_the_learners_kubectl_is_of_the_clusters_release():
+    told = subprocess.run(
+        [cluster.tools() / "kubectl", "--context", cluster.context(), "version"],
+        capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert told.stdout.count(versions.KUBERNETES) == 2, told.stdout + told.stderr
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_a_killed_engine_comes_back_with_its_cluster():
+    if not engine.pid_file():
+        pytest.skip("the engine on this machine is not one that we started")
+    import os
+    import signal
+
+    os.kill(int(engine.pid_file()), signal.SIGKILL)
+    wait_until(lambda: not engine.answers(), "the engine to be gone", timeout=10)
+    started = time.monotonic()
+    climb([*docker_steps(), *cluster_steps()], lambda *_: None)
+    assert cluster.answers() and cluster.addons_ready()
+    print(f"\nengine killed, everything back after {time.monotonic() - started:.0f} s")

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import docker
 from docker.errors import APIError, DockerException, NotFound
 
-import docker
 from autograder.facts import CannotCheck
 
 LABEL = "shipyard.submission"

@@ -8,9 +8,9 @@ import signal
 import subprocess
 from pathlib import Path
 
+import docker
 from docker.errors import DockerException
 
-import docker
 from autograder import versions
 from autograder.facts import CannotCheck
 from autograder.ground.shell import apt_install, run

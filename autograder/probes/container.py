@@ -9,10 +9,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
+import docker
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container as EngineContainer
 
-import docker
 from autograder.facts import CannotCheck, NotThere
 from autograder.probes.engine import LABEL, asking, said
 from autograder.probes.http import Answer, Unreachable, ask

@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 import docker
+
 from autograder.facts import CannotCheck, NotThere
 from autograder.probes import buildlog
 from autograder.probes.builder import Built, builder, run_build

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import docker
 import requests
 import urllib3
 from docker.errors import APIError, DockerException
 from docker.tls import TLSConfig
 
-import docker
 from autograder.facts import CannotCheck, NotThere
 from autograder.probes.words import cut
 

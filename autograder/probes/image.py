@@ -8,9 +8,9 @@ import tarfile
 from collections.abc import Iterator
 from functools import cached_property
 
+import docker
 from docker.errors import APIError
 
-import docker
 from autograder.facts import CannotCheck
 from autograder.probes.engine import LABEL, asking
 from autograder.probes.tars import holds, members, opened

@@ -9,9 +9,9 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+import docker as docker_py
 import pytest
 
-import docker as docker_py
 from autograder.facts import CannotCheck, NotThere
 from autograder.probes import docker as docker_probe
 from autograder.probes.builder import Builder, builder

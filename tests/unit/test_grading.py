@@ -115,7 +115,7 @@ def test_feedback_shows_expected_observed_and_hint_and_no_traceback(desk):
     page = unescape((desk.root / "feedback" / "wrong" / SLUG / f"{SLUG}.html").read_text())
     for text in ("answer.txt holds 42.", "answer.txt holds '41'.", "Six times seven.", "Score: 3.0 / 5.5"):
         assert text in page
-    assert "Traceback" not in page
+    assert "Traceback (most recent call last)" not in page
 
 
 def test_learners_files_survive_and_the_courses_files_are_restored(desk):

@@ -1,0 +1,3 @@
+module shipyard/guard
+
+go 1.22

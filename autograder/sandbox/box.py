@@ -1,0 +1,179 @@
+"""Start and dispose of a sandbox: one container, three users, a private engine, no network.
+
+The container has no network at all. What it may reach, the API server and its
+own registry, comes through sockets in a folder; so there is no route to the
+internet, to the host's services or to a cloud's metadata address that a rule
+would have to close. It is not privileged and has no SYS_ADMIN: the engine's
+mounts are made inside the engine's own user namespace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import docker
+from docker.errors import APIError, DockerException, NotFound
+from docker.models.containers import Container
+from docker.types import LogConfig
+
+from autograder import versions
+from autograder.facts import CannotCheck
+from autograder.ground import engine
+from autograder.sandbox import folders, image
+from autograder.sandbox.limits import Limits
+from autograder.sandbox.ports import Door
+from autograder.waiting import TimedOut, wait_until
+
+BOX = "shipyard.box"  # the label of a sandbox's container; its value is the token
+SUBMISSION = "shipyard.submission"
+CAPABILITIES = ["SETUID", "SETGID", "SETPCAP", "CHOWN", "FOWNER", "DAC_OVERRIDE", "KILL"]
+START_SECONDS = 60
+
+
+@dataclass
+class Box:
+    """Hold a running sandbox: its token, its container on the host's engine, its folder on the host."""
+
+    token: str
+    container: Container
+    folder: Path
+    limits: Limits
+    registry_port: int = 0
+    closing: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def docker_host(self) -> str:
+        """The address of the private engine, as the grader reaches it."""
+        return f"unix://{self.folder}/gate/docker.sock"
+
+    @property
+    def registry(self) -> str:
+        """The sandbox's own registry as the grader and the private engine reach it; learners say localhost:5001."""
+        return f"127.0.0.1:{self.registry_port}"
+
+    def run(self, command: Sequence[str], user: str = "root", seconds: float = 60) -> tuple[int, bytes]:
+        """Run a command inside and return its exit code and output. Raises CannotCheck where the sandbox is gone."""
+        try:
+            done = self.container.exec_run(list(command), user=user)
+            return done.exit_code, done.output
+        except (DockerException, OSError) as error:
+            raise CannotCheck(f"The sandbox does not answer: {error}", "Grade again.") from error
+
+    def end_learner(self) -> None:
+        """Kill every process of the learner's, a daemon that outlived the kernel included."""
+        # Twice: a process that forks while it is looked for can be missed once.
+        self.run(["sh", "-c", "for n in 1 2 3; do pkill -KILL -u learner || exit 0; sleep 0.02; done"])
+
+
+@contextmanager
+def box(
+    mark: str,
+    seed: str | None = None,
+    registry: bool = False,
+    limits: Limits | None = None,
+    seeding: str | None = None,
+) -> Iterator[Box]:
+    """Start a sandbox for the submission `mark`, and leave nothing of it behind.
+
+    `seed` is a volume with the images that its engine and registry start with
+    (seeding.py); `seeding` one to fill. Raises CannotCheck where it does not come up.
+    """
+    token, limits = folders.new_token(mark), limits or Limits()
+    host = engine.client(timeout=60)
+    folder = folders.make(token)
+    it = None
+    try:
+        with ExitStack() as stack:
+            port = 0
+            if registry:
+                door = stack.enter_context(Door(folder / "gate" / "registry.sock"))
+                port = door.port
+            container = _create(host, token, mark, folder, limits, seed, seeding, port)
+            it = Box(token, container, folder, limits, port, stack)
+            _start(it)
+            yield it
+    finally:
+        dispose(host, token)
+
+
+def _create(host, token, mark, folder, limits, seed, seeding, port) -> Container:
+    mounts = [f"{folder}/gate:/run/gate", f"{folder}/in:/handed:ro", f"{folders.gate()}:/run/api:ro"]
+    if seed or seeding:
+        mounts.append(f"{seeding}:/seed" if seeding else f"{seed}:/seed:ro")
+    environment = {"SEEDING": "1" if seeding else ""}
+    if port:
+        environment |= {"REGISTRY": "1", "REGISTRY_PORT": str(port)}
+    options = ["seccomp=unconfined"]
+    if any("apparmor" in one for one in host.info().get("SecurityOptions") or []):
+        options.append("apparmor=unconfined")  # its default profile forbids mounting, in any namespace
+    try:
+        settings = host.api.create_host_config(
+            binds=mounts, network_mode="none", read_only=True, cap_drop=["ALL"], cap_add=CAPABILITIES,
+            security_opt=options, devices=["/dev/net/tun"], mem_limit=limits.memory, memswap_limit=limits.memory,
+            pids_limit=limits.pids, nano_cpus=int(limits.cpus * 1e9), tmpfs=dict(limits.disks),
+            log_config=LogConfig(type="json-file", config={"max-size": "1m", "max-file": "1"}),
+        )  # fmt: skip
+        # The kernel lets /proc be mounted in a user namespace only where nothing of it is hidden.
+        settings |= {"MaskedPaths": [], "ReadonlyPaths": []}
+        labels = {versions.LABEL: "box", BOX: token, SUBMISSION: mark}
+        made = host.api.create_container(
+            image.IMAGE, name=f"shipyard-box-{token}", hostname="sandbox", environment=environment,
+            labels=labels, host_config=settings,
+        )  # fmt: skip
+        return host.containers.get(made["Id"])
+    except (DockerException, OSError) as error:
+        raise CannotCheck(f"The sandbox could not be made: {error}", "Run `shipyard up`, then grade again.") from None
+
+
+def _start(it: Box) -> None:
+    up = it.folder / "gate" / "up"
+
+    def there() -> bool:
+        if up.exists():
+            return True
+        it.container.reload()
+        if it.container.status == "exited":
+            raise CannotCheck(f"The sandbox ended at once: {_last_words(it.container)}", "Run `shipyard doctor`.")
+        return False
+
+    try:
+        it.container.start()
+        wait_until(there, "the sandbox's engine to answer", timeout=START_SECONDS, pause=0.03)
+    except TimedOut:
+        raise CannotCheck(f"The sandbox did not come up: {_last_words(it.container)}") from None
+    except (DockerException, OSError) as error:
+        raise CannotCheck(f"The sandbox could not be started: {error}", "Run `shipyard doctor`.") from None
+
+
+def _last_words(container: Container) -> str:
+    try:
+        return container.logs(tail=5).decode(errors="replace").strip()
+    except (DockerException, OSError):
+        return "(no log)"
+
+
+def dispose(host: docker.DockerClient, token: str) -> None:
+    """Remove a sandbox: its container with all that runs in it, and its folder."""
+    for container in host.containers.list(all=True, filters={"label": f"{BOX}={token}"}, ignore_removed=True):
+        try:
+            container.remove(force=True, v=True)
+        except NotFound:
+            pass
+        except APIError as error:
+            if error.status_code != 409:  # 409: it is being removed already
+                raise
+    folders.remove(token)
+
+
+def sweep(mark: str) -> None:
+    """Remove what killed runs of a submission left."""
+    host = engine.client(timeout=60)
+    for container in host.containers.list(all=True, filters={"label": f"{SUBMISSION}={mark}"}, ignore_removed=True):
+        if token := container.labels.get(BOX):
+            dispose(host, token)
+    for folder in folders.boxes().glob(f"{mark}-*"):
+        folders.remove(folder.name)
+

@@ -1,0 +1,130 @@
+"""Have the sandbox's image: Debian's rootless engine, a kernel, and our guard between them."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from autograder import versions
+from autograder.ground import golang, node
+from autograder.ground.images import KEY, bootstrap, key_of, present, tools_there
+from autograder.ground.shell import apt_install, run
+from autograder.ground.step import Step, cache_dir
+from autograder.labs import course_root
+
+IMAGE = f"{node.PREFIX}/sandbox:1"
+GATE_IMAGE = f"{node.PREFIX}/gate:1"
+PACKAGES = (
+    "docker.io",
+    "iptables",
+    "rootlesskit",  # the engine's user namespace
+    "slirp4netns",  # ... and its network, which leads nowhere
+    "uidmap",
+    "libcap2-bin",
+    "procps",
+    "python3",
+    "python3-pip",
+    "python3-venv",
+    "ca-certificates",
+    "curl",
+    "less",
+)
+# What a learner's kernel imports; how submissions are judged is not in it.
+PACKAGE = ("__init__", "checks", "facts", "labs", "report", "versions", "waiting")
+ROOTFS = f"{node.PREFIX}/rootfs-sandbox:{versions.DEBIAN}"
+
+
+def folder() -> Path:
+    """Return the folder of the image's source."""
+    return course_root() / "docker" / "sandbox"
+
+
+def key() -> str:
+    """Return the key of the image: whatever goes into it."""
+    return _key()
+
+
+@cache
+def _key() -> str:
+    sources = sorted(path for path in folder().rglob("*") if path.is_file())
+    return key_of(" ".join(PACKAGES), golang.key(), course_root() / "constraints.txt", *sources, *package())
+
+
+def package() -> list[Path]:
+    """Return the files of autograder that a learner's kernel may import."""
+    home = Path(__file__).resolve().parent.parent
+    return [home / f"{name}.py" for name in PACKAGE] + sorted(
+        path for part in ("notebook", "probes") for path in (home / part).glob("*.py")
+    )
+
+
+def steps() -> list[Step]:
+    """Return the steps to the sandbox's image."""
+    return [
+        Step("Build packages", "the sandbox's image is made from Debian packages", 15,
+             lambda: present(ROOTFS, key_of(*PACKAGES)) or tools_there(),
+             lambda: apt_install(versions.BUILD_PACKAGES, cache_dir() / "apt.log")),
+        Step("Image sandbox", "each submission is graded in a container of its own", 110, ready, build),
+    ]  # fmt: skip
+
+
+def ready() -> bool:
+    """Tell whether the images of today's sources are there."""
+    return present(IMAGE, key()) and present(GATE_IMAGE, guard_key())
+
+
+def build() -> None:
+    """Build the sandbox's image and the gate's. Raises CannotCheck with the last lines of what failed."""
+    if not present(ROOTFS):
+        bootstrap(ROOTFS, PACKAGES)
+    log = cache_dir() / "images.log"
+    with tempfile.TemporaryDirectory(dir=cache_dir()) as scratch:
+        context = Path(scratch)
+        for path in folder().iterdir():
+            if path.is_file():
+                shutil.copy(path, context)
+        (context / "bin").mkdir()
+        guard(context / "bin" / "guard")
+        for name in ("registry", "kubectl"):
+            shutil.copy(golang.folder() / name, context / "bin" / name)
+        wheels(context / "wheels")
+        home = Path(__file__).resolve().parent.parent
+        for path in package():
+            target = context / "autograder" / path.relative_to(home)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+        run(["docker", "build", "-q", "-t", IMAGE, "--label", versions.LABEL, "--label", f"{KEY}={key()}",
+             "--build-arg", f"ROOTFS={ROOTFS}", context],
+            log=log, env={"DOCKER_BUILDKIT": "0"}, timeout=900)  # fmt: skip
+        (context / "Dockerfile.gate").write_text("FROM scratch\nCOPY bin/guard /guard\nENTRYPOINT [\"/guard\"]\n")
+        run(["docker", "build", "-q", "-t", GATE_IMAGE, "-f", context / "Dockerfile.gate",
+             "--label", versions.LABEL, "--label", f"{KEY}={guard_key()}", context],
+            log=log, env={"DOCKER_BUILDKIT": "0"})  # fmt: skip
+
+
+def guard_key() -> str:
+    """Return the key of the guard's source."""
+    return key_of(*sorted((folder() / "guard").glob("*")))
+
+
+def guard(target: Path) -> None:
+    """Compile the guard, of Go's standard library alone."""
+    env = {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": "local"}
+    run([golang.go(), "build", "-trimpath", "-ldflags=-s -w", "-o", target, "."],
+        cwd=folder() / "guard", env=env, log=cache_dir() / "images.log")  # fmt: skip
+
+
+def wheels(target: Path) -> None:
+    """Download the kernel's packages: a build inside a container has no network here."""
+    requirements = folder() / "requirements.txt"
+    kept = cache_dir("wheels", key_of(requirements, course_root() / "constraints.txt"))
+    machine = platform.machine()
+    run([sys.executable, "-m", "pip", "download", "--quiet", "--dest", kept, "--only-binary", ":all:",
+         "--python-version", "3.11", "--implementation", "cp", "--platform", f"manylinux_2_28_{machine}",
+         "--platform", f"manylinux_2_17_{machine}", "-c", course_root() / "constraints.txt",
+         "-r", requirements], log=cache_dir() / "images.log")  # fmt: skip
+    shutil.copytree(kept, target)

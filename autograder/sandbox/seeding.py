@@ -1,0 +1,128 @@
+"""Have the images that a sandbox starts with, so that they are there at once.
+
+`docker load` of the base images takes 3 to 11 s. So it is done once, by a
+sandbox's own engine, into a volume: the engine's data, as it lies on disk. Each
+sandbox copies what describes the images (1 MB) and mounts their files as they
+are, read-only (docker/sandbox/engine); its registry's blobs are links likewise.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import docker
+from docker.errors import APIError, DockerException, NotFound
+
+from autograder import versions
+from autograder.facts import CannotCheck, Place
+from autograder.ground import engine
+from autograder.ground.images import key_of
+from autograder.labs import Lab, course_root
+from autograder.sandbox import image
+from autograder.sandbox.box import Box, box
+from autograder.waiting import TimedOut, wait_until
+
+BASES = (versions.PYTHON_IMAGE, versions.PYTHON_IMAGE_FULL)
+SEED = "shipyard.seed"
+PORT = versions.REGISTRY_PORT
+MARK = "00000000ed"  # of the sandbox that fills a volume
+
+
+def begins(lab: Lab) -> bool:
+    """Tell whether the lab has a start state of its own."""
+    return hasattr(lab.module, "start")
+
+
+def volume(lab: Lab) -> str:
+    """Return the name of the volume with a lab's images; what they are made of is in it."""
+    host = engine.client()
+    try:
+        parts = [host.images.get(one).id for one in BASES]
+    except NotFound as absent:
+        raise CannotCheck(f"A base image is missing: {absent.explanation}", "Run `shipyard up`.") from None
+    parts += [" ".join(image.PACKAGES), (image.folder() / "engine").read_text()]
+    if begins(lab):
+        sources = course_root() / "docker" / "model-server"
+        files = sorted(path for path in sources.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+        parts += [lab.slug, lab.folder / "checks.py", *files]
+    return f"shipyard-seed-{lab.slug if begins(lab) else 'base'}-{key_of(*parts)}"
+
+
+def have(lab: Lab) -> str:
+    """Return the volume with a lab's images, filled now if it is not there (20 to 60 s, once).
+
+    Raises CannotCheck where that fails.
+    """
+    host, name = engine.client(timeout=300), volume(lab)
+    if not _there(host, _done(name)):
+        _remove(host, name)
+        host.volumes.create(name, labels={versions.LABEL: "seed", SEED: "1"})
+        try:
+            _fill(host, lab, name)
+        except (DockerException, TimedOut, OSError) as error:
+            raise CannotCheck(f"The sandbox's images could not be prepared: {error}", "Run `shipyard up`.") from error
+        # A volume's labels cannot change: a second, empty one says that the first is whole.
+        host.volumes.create(_done(name), labels={versions.LABEL: "seed", SEED: "1"})
+    return name
+
+
+def sweep() -> None:
+    """Remove all seeds; the next sandbox makes those it needs anew."""
+    host = engine.client()
+    for one in host.volumes.list(filters={"label": f"{SEED}=1"}):
+        one.remove(force=True)
+
+
+def _fill(host: docker.DockerClient, lab: Lab, name: str) -> None:
+    start = begins(lab)
+    with box(MARK, seeding=name, registry=start) as it:
+        inner = docker.DockerClient(base_url=it.docker_host, timeout=300)
+        for reference in BASES:
+            inner.images.load(host.images.get(reference).save(named=True))
+        if start:
+            with tempfile.TemporaryDirectory(prefix="shipyard-") as work:
+                lab.module.start(Place(work=Path(work), docker_host=it.docker_host, registry=it.registry))
+            _rename(inner, it)
+        inner.containers.prune()
+        inner.api.prune_builds()
+        inner.images.prune()
+        inner.close()
+        if start:
+            it.run(["cp", "-a", "/var/lib/registry", "/seed/registry"])
+        it.run(["pkill", "-TERM", "-x", "dockerd"])
+        wait_until(lambda: not (it.folder / "gate" / "up").exists(), "the engine to end", timeout=60)
+    rest = "cd /seed/engine && rm -rf buildkit containerd containers network plugins swarm tmp trust volumes"
+    host.containers.run(image.IMAGE, ["-c", rest], entrypoint="sh", remove=True, network_mode="none",
+                        volumes=[f"{name}:/seed"], labels={versions.LABEL: "seed"})  # fmt: skip
+
+
+def _rename(inner: docker.DockerClient, it: Box) -> None:
+    """Give images the name that learners use for the registry in the place of the grader's."""
+    for one in inner.images.list():
+        for tag in one.tags:
+            if tag.startswith(f"{it.registry}/"):
+                one.tag(tag.replace(it.registry, f"localhost:{PORT}", 1))
+                inner.images.remove(tag)
+
+
+def _done(name: str) -> str:
+    return f"{name}-whole"
+
+
+def _there(host: docker.DockerClient, name: str) -> bool:
+    try:
+        host.volumes.get(name)
+        return True
+    except NotFound:
+        return False
+
+
+def _remove(host: docker.DockerClient, name: str) -> None:
+    try:
+        host.volumes.get(name).remove(force=True)
+    except NotFound:
+        pass
+    except APIError as error:
+        raise CannotCheck(f"The volume {name} is half filled and in use: {error.explanation}",
+                          "Remove the container that uses it.") from None  # fmt: skip

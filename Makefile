@@ -25,7 +25,7 @@ grade: install  ## Bring everything up and grade a sample class (COURSE=dir for 
 test: install  ## Run the unit tests, then the live tests
 	@$(BIN)/shipyard test
 
-test-unit: install  ## Run the tests that need no Docker (seconds)
+test-unit: install  ## Run the fast tests, which need no Docker (seconds)
 	@$(BIN)/python -m pytest tests/unit
 
 test-all: install  ## Run everything, the slow tests too

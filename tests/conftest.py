@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from autograder.ground import cluster, engine
-from autograder.ground.cluster import tools
+from autograder.ground.step import tools
 
 NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "docker": (engine.answers, "no Docker engine answers: run `shipyard up`"),

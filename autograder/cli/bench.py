@@ -23,7 +23,7 @@ from autograder.ground import cluster, engine, node
 from autograder.ground.down import down
 from autograder.ground.progress import Board, duration
 from autograder.ground.shell import run as shell
-from autograder.ground.step import cache_dir, climb
+from autograder.ground.step import cache_dir, climb, tools
 from autograder.ground.up import cluster_steps, docker_steps
 from autograder.labs import course_root, syllabus
 
@@ -105,7 +105,7 @@ def creation(scratch: Path) -> Iterator[Figure]:
     settings = yaml.safe_load((cache_dir() / "kind.yaml").read_text())
     file = scratch / "kind.yaml"
     file.write_text(yaml.safe_dump(settings))
-    kind = cluster.tools() / "kind"
+    kind = tools() / "kind"
     kubeconfig = ["--kubeconfig", scratch / "kubeconfig"]
     started = time.monotonic()
     try:

@@ -19,8 +19,8 @@ from autograder.grading.grade import grade
 from autograder.grading.outcome import Outcome, Standing
 from autograder.grading.sample import assigned, sample
 from autograder.grading.table import attempts_table
-from autograder.ground.cluster import tools
 from autograder.ground.progress import Board
+from autograder.ground.step import tools
 from autograder.labs import course_root, find_lab, syllabus
 from autograder.release.attempts import Attempt
 from autograder.release.leaking import leaks

@@ -27,6 +27,8 @@ def admit(folder: Path, slug: str) -> str:
     """
     if not folder.is_dir():
         raise Refused(f"unreadable: nothing was handed in; {AGAIN}")
+    if folder.is_symlink():
+        raise Refused(f"unreadable: the submission is a symbolic link, not a folder; {AGAIN}")
     digest, links = hashlib.sha256(), Counter()
     for path in _walk(folder):
         name, info = path.relative_to(folder).as_posix(), path.lstat()

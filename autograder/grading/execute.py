@@ -24,6 +24,7 @@ from autograder.grading.converting import ours
 from autograder.grading.judging import Graded, graded_cells, judge_cells, no_verdicts
 from autograder.grading.verdicts import KEY, as_output
 from autograder.grading.workplace import workplace
+from autograder.ground.step import tools
 from autograder.labs import Lab
 
 SHOWN = {"stream", "display_data", "update_display_data", "execute_result", "error"}
@@ -60,10 +61,12 @@ class ExecuteAndJudge(Execute):
         work, student = Path(resources["metadata"]["path"]).resolve(), resources["nbgrader"]["student"]
         results: list[Result] = []
         try:
-            with workplace(lab, student, work, self._say) as (place, environment):
+            with workplace(lab, student, work, self._say) as (place, environment, self._sandbox):
                 _start(lab, place)
                 self._environment = {**_kernel_environment(), **environment}
                 self._run(nb, resources)
+                for what in self._sandbox.take_back() if self._sandbox else ():
+                    self._ended += f" Of what the notebook made, this was left out: {what}."
                 for name in cut_links(work):
                     self._ended += f" The notebook made {name}, a link out of its folder; it was removed."
                 results = judge_cells(lab, place, cells, self._say)
@@ -99,6 +102,9 @@ class ExecuteAndJudge(Execute):
                 yield
             return
         group = None
+        if self._sandbox:
+            self.kernel_manager_class = self._sandbox.kernel_manager
+            self.shutdown_kernel = "immediate"
         try:
             with super().setup_kernel(env=self._environment, **kwargs):
                 self._started = True
@@ -172,4 +178,5 @@ def _kernel_environment() -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
     home = str(Path(autograder.__file__).resolve().parent.parent)
     path = os.pathsep.join(one for one in (home, environment.get("PYTHONPATH")) if one)
-    return {**environment, "PYTHONPATH": path, "SHIPYARD_GRADING": "1"}
+    commands = os.pathsep.join([str(tools()), environment.get("PATH", os.defpath)])
+    return {**environment, "PATH": commands, "PYTHONPATH": path, "SHIPYARD_GRADING": "1"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from nbgrader.api import Gradebook
@@ -56,8 +57,9 @@ def judge_cells(
 
 def no_verdicts(lab: Lab, cells: Sequence[Graded], fault: CannotCheck) -> list[Result]:
     """Return an ERROR for each cell: nothing could be looked at."""
-    known = {one.name: one for one in lab.checks}
-    expected = {name: one.expects for name, one in known.items()}
+    expected: dict[str, str] = {}
+    with suppress(Exception):  # the fault may be that the checks do not load
+        expected = {one.name: one.expects for one in lab.checks}
     return [
         Result(cell.name, Status.ERROR, 0, cell.points, expected.get(cell.name, ""), fault.cause, fault.fix)
         for cell in cells

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -18,14 +19,18 @@ STYLES = {Status.PASS: "green", Status.FAIL: "red", Status.ERROR: "bold yellow"}
 WORDS = {Status.PASS: "✓", Status.FAIL: "✗", Status.ERROR: "ERROR"}
 
 
-def class_table(slug: str, outcomes: Iterable[Outcome]) -> Table:
-    """Return one lab's table: a row a learner, a column a check; the word and the points tell the verdict."""
+def class_table(slug: str, outcomes: Iterable[Outcome]) -> Group:
+    """Return one lab's table: a row a learner, a numbered column a check, and below it what the numbers mean.
+
+    The word and the points tell the verdict, the colour only repeats it. Names
+    of checks do not fit above columns of a terminal, numbers do.
+    """
     found = [outcome for outcome in outcomes if outcome.slug == slug]
     checks = find_lab(slug).checks
-    table = Table(title=f"{slug}: {find_lab(slug).title}", title_justify="left", caption=summary(found))
+    table = Table(title=f"{slug}: {find_lab(slug).title}", title_justify="left")
     table.add_column("Learner", no_wrap=True)
-    for one in checks:
-        table.add_column(f"{one.name.replace('_', ' ')} /{number(one.points)}", justify="center")
+    for place in range(1, len(checks) + 1):
+        table.add_column(str(place), justify="center")
     table.add_column("Points", justify="right", no_wrap=True)
     table.add_column("Seconds", justify="right", no_wrap=True)
     for outcome in found:
@@ -34,9 +39,10 @@ def class_table(slug: str, outcomes: Iterable[Outcome]) -> Table:
             outcome.student,
             *(verdicts.get(one.name, Text("-", style="dim")) for one in checks),
             _points(outcome),
-            _seconds(outcome),
+            number(outcome.seconds) if outcome.fresh else Text("kept", style="dim"),
         )
-    return table
+    legend = ", ".join(f"{place} {one.name} ({number(one.points)})" for place, one in enumerate(checks, 1))
+    return Group(table, Text(f"Checks (points): {legend}", style="dim"), Text(summary(found)))
 
 
 def remarks(outcomes: Iterable[Outcome]) -> list[str]:

@@ -18,7 +18,7 @@ from autograder.facts import CannotCheck
 from autograder.ground import engine, golang, node
 from autograder.ground.images import present
 from autograder.ground.shell import run
-from autograder.ground.step import Step, cache_dir
+from autograder.ground.step import Step, cache_dir, tools
 from autograder.labs import course_root
 from autograder.waiting import TimedOut, wait_until
 
@@ -84,11 +84,6 @@ def refuse() -> None:
         f"the cluster of context {context()!r} does not answer",
         "Check `kubectl --context … get nodes`; without --context, `shipyard up` brings up an own cluster.",
     )
-
-
-def tools() -> Path:
-    """Return the folder of the learner's kind and kubectl; it goes first in a kernel's PATH."""
-    return cache_dir("bin")
 
 
 def tools_there() -> bool:

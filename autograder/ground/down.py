@@ -11,7 +11,7 @@ from docker.errors import APIError
 
 from autograder import versions
 from autograder.ground import cluster, engine
-from autograder.ground.step import cache_dir
+from autograder.ground.step import cache_dir, tools
 
 LABELS = (versions.LABEL, f"{versions.LABEL}.lab", f"{versions.LABEL}.submission")
 
@@ -53,7 +53,7 @@ def down(say: Callable[[str], None], cache: bool = False) -> list[str]:
         engine.stop()
         left += [f"process {pid} of the engine" for pid in engine.ours()]
     for name in ("kind", "kubectl"):
-        for link in (cluster.tools() / name, Path("/usr/local/bin") / name):
+        for link in (tools() / name, Path("/usr/local/bin") / name):
             if link.is_symlink() and "shipyard" in str(link.readlink()):
                 link.unlink()
     if cache:

@@ -19,6 +19,11 @@ def cache_dir(*parts: str) -> Path:
     return folder
 
 
+def tools() -> Path:
+    """Return the folder of the learner's kind and kubectl; it goes first in a kernel's PATH."""
+    return cache_dir("bin")
+
+
 @dataclass(frozen=True)
 class Step:
     """One thing to bring up.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from uuid import uuid4
@@ -14,6 +14,7 @@ from docker.errors import APIError, NotFound
 from docker.models.containers import Container as EngineContainer
 
 from autograder.facts import CannotCheck, NotThere
+from autograder.probes.doors import doors
 from autograder.probes.engine import LABEL, asking, said
 from autograder.probes.http import Answer, Unreachable, ask
 from autograder.probes.image import Image
@@ -47,8 +48,14 @@ class Stop:
 class Container:
     """Tell about one container; get one from `Docker.run`."""
 
-    def __init__(self, made: EngineContainer, port: int, address: str = "127.0.0.1"):
-        self._made, self.port, self._address = made, port, address
+    def __init__(
+        self,
+        made: EngineContainer,
+        port: int,
+        address: str = "127.0.0.1",
+        reach: Callable[[int], int] = lambda published: published,
+    ):
+        self._made, self.port, self._address, self._reach = made, port, address, reach
 
     def __repr__(self) -> str:
         return f"Container({self._made.name}, {self._made.status})"
@@ -64,7 +71,7 @@ class Container:
         bound = (self._made.attrs["NetworkSettings"]["Ports"] or {}).get(f"{self.port}/tcp")
         if not bound:
             raise self._ended()
-        return f"http://{self._address}:{bound[0]['HostPort']}"
+        return f"http://{self._address}:{self._reach(int(bound[0]['HostPort']))}"
 
     @property
     def status(self) -> str:
@@ -223,8 +230,9 @@ def running(
     env: dict[str, str] | None = None,
     command: list[str] | str | None = None,
     name_hint: str = "",
+    host: str = "",
 ) -> Iterator[Container]:
-    """Start a container, and remove it at the end, whatever happened."""
+    """Start a container on the engine at `host`, and remove it at the end, whatever happened."""
     ref = image.id if isinstance(image, Image) else image
     with asking("create a container"):
         try:
@@ -252,7 +260,8 @@ def running(
                 made.start()
             except APIError as error:
                 raise _learners(error) or error from error
-        yield Container(made, port)
+        with doors(host) as reach:
+            yield Container(made, port, reach=reach)
     finally:
         _remove(made)
 

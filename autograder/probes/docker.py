@@ -68,7 +68,7 @@ class Docker:
         Entering raises NotThere where the image cannot be started: no CMD, a
         program or user that it does not have.
         """
-        return running(self.client, image, port, env, command, name_hint)
+        return running(self.client, image, port, env, command, name_hint, self.host)
 
     def build(self, folder: Path, timeout: float = 300.0, note: str = "") -> Image:
         """Build the Dockerfile of a folder as `docker build` does, and return the image.

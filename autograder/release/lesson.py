@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import os
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -89,7 +88,7 @@ class Lesson:
         return notebook
 
 
-def comment_lines(path: Path) -> list[str]:
+def text_lines(path: Path) -> list[str]:
     """Return a text file's lines; an empty list for a file that is not text."""
     try:
         return path.read_text(encoding="utf-8").splitlines()
@@ -99,9 +98,4 @@ def comment_lines(path: Path) -> list[str]:
 
 def line_of(path: Path, text: str) -> int:
     """Return the line (from 1) on which a text first stands in a file, 0 where it does not."""
-    return next((number for number, line in enumerate(comment_lines(path), 1) if text in line), 0)
-
-
-def relative(path: Path, start: Path) -> str:
-    """Return a path as people write it, from a folder."""
-    return os.path.relpath(path, start)
+    return next((number for number, line in enumerate(text_lines(path), 1) if text in line), 0)

@@ -31,3 +31,7 @@ class ReleaseError(Exception):
     def __init__(self, problems: Sequence[Problem]):
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = tuple(problems)
+
+
+class StaleGradebook(ReleaseError):
+    """Say that the gradebook holds submissions of a lab whose answers or checks have changed since."""

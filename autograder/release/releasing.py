@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from autograder.labs import course_root, find_lab, syllabus
-from autograder.release.problems import Problem, ReleaseError
+from autograder.release.problems import Problem, ReleaseError, StaleGradebook
 from autograder.release.source import write_source
 
 
@@ -27,7 +27,7 @@ def release(slug: str, root: Path | None = None) -> Path:
     write_source(lab, root)
     said = _generate(slug, root)
     if not said["success"]:
-        raise ReleaseError([_why(lab.folder / "lab.md", slug, said.get("log", "") + said.get("error", ""))])
+        raise _why(lab.folder / "lab.md", slug, said.get("log", "") + said.get("error", ""))
     return root / "labs" / slug
 
 
@@ -70,12 +70,13 @@ def _generate(slug: str, root: Path) -> dict:
     return capture_log(GenerateAssignment(CourseDirectory(config=config), config=config, force=True))
 
 
-def _why(path: Path, slug: str, log: str) -> Problem:
+def _why(path: Path, slug: str, log: str) -> ReleaseError:
     if "there are submissions associated" in log.replace("\n", " ") or "because there" in log:
         what = f"The gradebook holds submissions of {slug}, and its answers or checks have changed since."
         fix = "Grade them with the version they were handed out with, or put gradebook.db aside and release again."
-        return Problem(path, 0, what, fix)
+        return StaleGradebook([Problem(path, 0, what, fix)])
     errors = re.findall(r"^\s*(?:[\w.]*(?:Error|Exception)): .+$", log, re.MULTILINE)
     said = [line.strip() for line in errors if "NbGraderException" not in line] or log.strip().splitlines()
     last = said[-1] if said else "no reason given"
-    return Problem(path, 0, f"nbgrader could not release {slug}: {last}", "Correct that and release again.")
+    problem = Problem(path, 0, f"nbgrader could not release {slug}: {last}", "Correct that and release again.")
+    return ReleaseError([problem])

@@ -22,9 +22,9 @@ from docker.types import LogConfig
 from autograder import versions
 from autograder.facts import CannotCheck
 from autograder.ground import engine
+from autograder.probes.doors import Door
 from autograder.sandbox import folders, image
 from autograder.sandbox.limits import Limits
-from autograder.sandbox.ports import Door
 from autograder.waiting import TimedOut, wait_until
 
 BOX = "shipyard.box"  # the label of a sandbox's container; its value is the token
@@ -103,7 +103,7 @@ def _create(host, token, mark, folder, limits, seed, seeding, port) -> Container
     mounts = [f"{folder}/gate:/run/gate", f"{folder}/in:/handed:ro", f"{folders.gate()}:/run/api:ro"]
     if seed or seeding:
         mounts.append(f"{seeding}:/seed" if seeding else f"{seed}:/seed:ro")
-    environment = {"SEEDING": "1" if seeding else ""}
+    environment = {"SEEDING": "1" if seeding else "", "ENGINE_DISK": limits.engine_disk}
     if port:
         environment |= {"REGISTRY": "1", "REGISTRY_PORT": str(port)}
     options = ["seccomp=unconfined"]
@@ -176,4 +176,3 @@ def sweep(mark: str) -> None:
             dispose(host, token)
     for folder in folders.boxes().glob(f"{mark}-*"):
         folders.remove(folder.name)
-

@@ -100,7 +100,7 @@ def build() -> None:
         run(["docker", "build", "-q", "-t", IMAGE, "--label", versions.LABEL, "--label", f"{KEY}={key()}",
              "--build-arg", f"ROOTFS={ROOTFS}", context],
             log=log, env={"DOCKER_BUILDKIT": "0"}, timeout=900)  # fmt: skip
-        (context / "Dockerfile.gate").write_text("FROM scratch\nCOPY bin/guard /guard\nENTRYPOINT [\"/guard\"]\n")
+        (context / "Dockerfile.gate").write_text('FROM scratch\nCOPY bin/guard /guard\nENTRYPOINT ["/guard"]\n')
         run(["docker", "build", "-q", "-t", GATE_IMAGE, "-f", context / "Dockerfile.gate",
              "--label", versions.LABEL, "--label", f"{KEY}={guard_key()}", context],
             log=log, env={"DOCKER_BUILDKIT": "0"})  # fmt: skip

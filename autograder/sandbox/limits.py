@@ -26,8 +26,8 @@ class Limits:
         ("/tmp", "size=512m,mode=1777,exec"),
         ("/home", "size=256m,mode=755,exec"),
         ("/work", "size=256m,exec"),
-        ("/var/lib/engine", "size=3g,exec,dev"),
         ("/var/lib/registry", "size=1g"),
     )
+    engine_disk: str = "3g"  # the private engine's data, mounted by itself
     handed_in: int = 200 * MB  # bytes of a submission's files, in and out
     files: int = 10_000  # of them

@@ -113,7 +113,6 @@ class Seen(Observation):
 
     @property
     def edit(self) -> str:
-        """The words that the grader's edit adds to the page at /."""
         return f"edited-{digest('edit', self.place.salt)}"
 
     @fact
@@ -132,10 +131,7 @@ class Seen(Observation):
         return self.docker.build(folder, timeout=float(os.environ.get("SHIPYARD_BUILD_SECONDS", BUILD_SECONDS)))
 
     def copy_of_app(self) -> Path:
-        """Copy the learner's app folder, with a token of ours in .env, into a folder that goes away.
-
-        Raises NotThere where there is no such folder.
-        """
+        """Copy the learner's app, with a token of ours in .env, into a folder that goes away; NotThere for none."""
         app = self.work / "app"
         if app.is_symlink() or not app.is_dir():
             raise NotThere("There is no folder `app` beside the notebook.", "Do not rename or move the folder `app`.")
@@ -161,10 +157,7 @@ def instead(observed: str, hint: str) -> Iterator[None]:
 
 
 def edit_app(folder: Path, words: str) -> None:
-    """Add a comment to each file of the app's code, so that the page at / carries `words`.
-
-    Raises NotThere where the app's code is gone.
-    """
+    """Add a comment to each file of the app's code: the page at / then carries `words`. NotThere for no code."""
     code = [path for path in folder.glob("digits_server/**/*") if path.suffix in (".py", ".html")]
     code = [path for path in code if path.resolve().is_relative_to(folder.resolve())]  # never through a link
     if not any(path.suffix == ".html" for path in code):

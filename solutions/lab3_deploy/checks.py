@@ -102,7 +102,7 @@ class Seen(Observation):
             # Where only a child process is killed, Kubernetes sees a container that runs and is never ready.
             if any("out of memory" in self.kube.logs(pod, 20) for pod in self.deployment.pods()):
                 raise NotThere(
-                    f"{late.observed} Its log says that the server's worker is killed again and again for lack of memory.",
+                    f"{late.observed} Its log says that the server's worker is killed for lack of memory.",
                     "Raise the memory limit: this server needs about 130 MiB when its model is loaded.",
                 ) from late
             raise

@@ -13,7 +13,7 @@ from kubernetes import client as api
 
 from autograder import versions
 from autograder.ground import cluster, doctor, engine
-from autograder.ground.step import climb
+from autograder.ground.step import climb, tools
 from autograder.ground.up import cluster_steps, docker_steps
 from autograder.waiting import wait_until
 
@@ -138,7 +138,7 @@ def test_metrics_of_the_node_can_be_read():
 @pytest.mark.cluster
 def test_the_learners_kubectl_is_of_the_clusters_release():
     told = subprocess.run(
-        [cluster.tools() / "kubectl", "--context", cluster.context(), "version"],
+        [tools() / "kubectl", "--context", cluster.context(), "version"],
         capture_output=True, text=True, timeout=30,
     )  # fmt: skip
     assert told.stdout.count(versions.KUBERNETES) == 2, told.stdout + told.stderr

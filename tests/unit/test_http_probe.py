@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import socket
 import threading
 from contextlib import contextmanager, suppress
@@ -14,6 +15,15 @@ from autograder.probes.builder import Builder, run_build
 from autograder.probes.buildlog import lost_engine, meaning, no_registry, no_such_image
 from autograder.probes.http import Unreachable, ask, loads
 from autograder.probes.listening import ears
+
+
+def whole_request(connection):
+    """Read head and body: a client may send them in two pieces."""
+    request = connection.recv(65536)
+    if length := re.search(rb"content-length: (\d+)", request, re.IGNORECASE):
+        while len(request.partition(b"\r\n\r\n")[2]) < int(length[1]):
+            request += connection.recv(65536)
+    return request
 
 
 @contextmanager
@@ -30,7 +40,7 @@ def server(talk):
 
     def one(connection):
         with connection, suppress(OSError):
-            talk(connection, connection.recv(65536), done)
+            talk(connection, whole_request(connection), done)
 
     threading.Thread(target=serve, daemon=True).start()
     try:

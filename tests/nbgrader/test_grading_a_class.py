@@ -20,11 +20,13 @@ from autograder.grading.outcome import Standing
 from autograder.grading.sample import assigned, sample
 from autograder.grading.table import attempts_table, class_table, remarks
 from autograder.labs import find_lab, syllabus
+from autograder.release import ReleaseError
 from autograder.waiting import wait_until
 
 REPO = Path(__file__).parent.parent.parent
 TINY = Path(__file__).parent / "tiny_course"
 SLUG = "tiny_answer"
+pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +153,7 @@ def slow_down(root, student, seconds):
 
 
 def test_killed_run_goes_on_where_it_stopped(small):
-    slow_down(small, "ada", 10)
+    slow_down(small, "ada", 5)
     script = "import sys, pathlib, autograder.grading.grade as g; list(g.grade(pathlib.Path(sys.argv[1])))"
     environment = {**os.environ, "PYTHONPATH": str(REPO)}
     process = subprocess.Popen([sys.executable, "-c", script, str(small)], start_new_session=True, env=environment)
@@ -166,9 +168,9 @@ def test_killed_run_goes_on_where_it_stopped(small):
 def test_submission_over_its_time_costs_only_itself(small):
     slow_down(small, "ada", 600)
     (small / "submitted" / "bela" / SLUG / f"{SLUG}.ipynb").write_text("{}")
-    first, second = grade(small, limit=15)
+    first, second = grade(small, limit=8)
     assert first.standing is Standing.FAULT
-    assert "still running after 15 seconds" in first.line
+    assert "still running after 8 seconds" in first.line
     assert second.standing is Standing.UNREADABLE
 
 
@@ -194,6 +196,23 @@ def test_lab_that_changed_under_graded_submissions_is_said(done, tmp_path, monke
     assert "The gradebook holds submissions of tiny_answer" in outcomes[0].line
     with open_gradebook(done) as gradebook:
         assert gradebook.find_submission(SLUG, "ada").score == 5.5
+
+
+def test_sample_class_follows_a_lab_that_changed(done, tmp_path, monkeypatch):
+    other = tmp_path / "course"
+    shutil.copytree(TINY, other)
+    lab = other / "solutions" / SLUG
+    for name in ("checks.py", "lab.md"):
+        (lab / name).write_text((lab / name).read_text().replace("given_intact", "given_kept"))
+    monkeypatch.setenv("SHIPYARD_COURSE", str(other))
+    (done / "submitted" / "real-learner").mkdir()
+    with pytest.raises(ReleaseError, match="The gradebook holds submissions"):
+        sample(done, learners=2)
+    (done / "submitted" / "real-learner").rmdir()
+    sample(done, learners=2)
+    (outcome,) = grade(done, students=["ada"])
+    assert "given_kept" in [result.name for result in outcome.results]
+    assert outcome.score == 5.5
 
 
 def test_missing_configuration_is_said_with_the_lines_to_write(course, tmp_path):

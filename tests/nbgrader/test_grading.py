@@ -24,6 +24,10 @@ from autograder.release.handing_in import hand_in
 
 TINY = Path(__file__).parent / "tiny_course"
 SLUG = "tiny_answer"
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning"),  # nbgrader's own
+    pytest.mark.filterwarnings("ignore::nbformat.warnings.DuplicateCellId"),
+]
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 RIGHT = {"answer_is_42": 2, "words_kept": 1.5, "given_intact": 1, "doubles": 1}
 
@@ -231,6 +235,11 @@ def symlink(folder):
     (folder / "answer.txt").symlink_to("/etc/hostname")
 
 
+def whole_link(folder):
+    folder.rename(folder.parent / "elsewhere")
+    folder.symlink_to(folder.parent / "elsewhere")
+
+
 def folder_link(folder):
     (folder / "etc").symlink_to("/etc")
 
@@ -260,6 +269,7 @@ def empty_file(folder):
 
 
 REFUSED = {
+    whole_link: "the submission is a symbolic link",
     symlink: "answer.txt is a symbolic link to something outside the submission",
     folder_link: "etc is a symbolic link to something outside the submission",
     hard_link: "copy.db is a hard link to something outside the submission",

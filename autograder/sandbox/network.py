@@ -1,0 +1,190 @@
+"""Let a sandbox and the cluster meet: the API server for the one, the sandbox's own registry for the other.
+
+One small container, the gate, stands on the cluster's network. It opens one
+socket that leads to the API server, and nothing else; and it serves to the node
+what lies in a sandbox's registry, for reading, to whoever knows its token. Pods
+in the sandbox's namespace get names with that token by an admission policy
+(docker/sandbox/cluster/own-registry.yaml), so that localhost:5001/digits:v1 of
+two submissions is each one's own.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from pathlib import Path
+
+import docker
+import yaml
+from docker.errors import APIError, DockerException, NotFound
+from kubernetes import client
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
+
+from autograder import versions
+from autograder.facts import CannotCheck
+from autograder.ground import cluster, engine
+from autograder.sandbox import folders, image
+from autograder.waiting import TimedOut, wait_until
+
+GATE = "shipyard-gate"
+NAME = f"shipyard-boxes:{versions.REGISTRY_PORT}"  # the registry in the rewritten names, as in the policy
+HOSTS = f"/etc/containerd/certs.d/{NAME}"
+REGISTRY_LABEL = "shipyard.io/registry"
+API_INSIDE = "https://127.0.0.1:6443"  # the API server's certificate names 127.0.0.1
+POLICY = "shipyard-own-registry"
+
+
+def open_gate(api: client.ApiClient) -> None:
+    """See that the gate runs, the node knows it, and the policy is in force; quick where it is so.
+
+    Raises CannotCheck where that cannot be done.
+    """
+    try:
+        if _run_gate(engine.client(timeout=60)):
+            _tell_node()
+            _apply_policy(api)
+    except (DockerException, OSError) as error:
+        raise CannotCheck(f"The sandboxes' gate does not start: {error}", "Run `shipyard doctor`.") from error
+    except (ApiException, HTTPError) as error:
+        cause = f"The cluster does not take the sandboxes' policy: {getattr(error, 'reason', error)}"
+        raise CannotCheck(cause, "Run `shipyard up` with a cluster of Kubernetes 1.36 or newer.") from error
+    except TimedOut as late:
+        raise CannotCheck(f"The sandboxes' gate is too slow: {late}") from None
+
+
+def close_gate() -> None:
+    """Remove the gate; the next sandbox that needs the cluster starts it again."""
+    with suppress(NotFound):
+        engine.client().containers.get(GATE).remove(force=True, v=True)
+
+
+def assign(api: client.ApiClient, namespace: str, token: str) -> None:
+    """Let localhost:5001 in a namespace be the registry of the sandbox with that token."""
+    body = {"metadata": {"labels": {REGISTRY_LABEL: token}}}
+    try:
+        client.CoreV1Api(api).patch_namespace(namespace, body)
+    except (ApiException, HTTPError) as error:
+        raise CannotCheck(f"Namespace {namespace} cannot be given its registry: {error}") from error
+
+
+def kubeconfig(path: Path, target: Path) -> None:
+    """Write a kubeconfig anew for use inside a sandbox, where the API server has another address."""
+    settings = yaml.safe_load(path.read_text())
+    for one in settings["clusters"]:
+        one["cluster"]["server"] = API_INSIDE
+    target.write_text(yaml.safe_dump(settings))
+    target.chmod(0o644)  # its folder is the sandbox's alone
+
+
+def forget_images(token: str, keep: set[str]) -> None:
+    """Remove from the node what pods pulled from a sandbox's registry; `keep` are digests that come again.
+
+    Those keep a name of ours, so that the next submission does not pull 500 MB.
+    """
+    node = cluster.node_container()
+    if node is None:
+        return
+    _, listed = node.exec_run(["ctr", "-n", "k8s.io", "images", "ls"], stderr=False)
+    names: dict[str, str] = {}
+    for line in listed.decode(errors="replace").splitlines()[1:]:
+        words = line.split()
+        if digest := next((word for word in words[1:] if re.fullmatch(r"sha256:[0-9a-f]{64}", word)), None):
+            names[words[0]] = digest
+    ours = {name: digest for name, digest in names.items() if name.startswith(f"{NAME}/{token}/")}
+    if not ours:
+        return
+    for digest in set(ours.values()) & keep:
+        kept = f"shipyard-seed/image:{digest[7:19]}"
+        if kept not in names:
+            source = next(name for name, its in ours.items() if its == digest)
+            node.exec_run(["ctr", "-n", "k8s.io", "images", "tag", source, kept])
+            names[kept] = digest
+    others = {digest for name, digest in names.items() if name not in ours and not name.startswith("sha256:")}
+    # The node also keeps each image under its own digest: that name goes with the last other one.
+    alone = [name for name, digest in names.items() if name.startswith("sha256:")
+             and digest in ours.values() and digest not in others]  # fmt: skip
+    node.exec_run(["ctr", "-n", "k8s.io", "images", "rm", *ours, *alone])
+
+
+def images_of(token: str) -> list[str]:
+    """Return the images on the node that came from a sandbox's registry."""
+    node = cluster.node_container()
+    if node is None:
+        return []
+    _, listed = node.exec_run(["ctr", "-n", "k8s.io", "images", "ls", "-q"], stderr=False)
+    return [name for name in listed.decode(errors="replace").split() if name.startswith(f"{NAME}/{token}/")]
+
+
+def _run_gate(host: docker.DockerClient) -> bool:
+    """See that today's gate runs; return whether it had to be started."""
+    wanted = host.images.get(image.GATE_IMAGE).id
+    try:
+        there = host.containers.get(GATE)
+        if there.status == "running" and there.image.id == wanted and (folders.gate() / "api.sock").is_socket():
+            return False
+        there.remove(force=True, v=True)
+    except NotFound:
+        pass
+    for folder in (folders.boxes(), folders.gate()):
+        folder.mkdir(parents=True, exist_ok=True)
+    (folders.gate() / "api.sock").unlink(missing_ok=True)
+    try:
+        host.containers.run(
+            image.GATE_IMAGE, ["route", "tcp::5000", "/boxes", f"unix:/gate/api.sock=tcp:{cluster.NODE}:6443"],
+            name=GATE, detach=True, network="kind", read_only=True, cap_drop=["ALL"], mem_limit="128m",
+            pids_limit=64, security_opt=["no-new-privileges"], restart_policy={"Name": "unless-stopped"},
+            user=f"{folders.boxes().stat().st_uid}", labels={versions.LABEL: "gate"},
+            volumes=[f"{folders.boxes()}:/boxes:ro", f"{folders.gate()}:/gate"],
+        )  # fmt: skip
+    except APIError as error:
+        if error.status_code != 409:  # 409: another grader starts it at the same time
+            raise
+    wait_until((folders.gate() / "api.sock").is_socket, "the gate to open", timeout=20, pause=0.05)
+    return True
+
+
+def _tell_node() -> None:
+    hosts = f'[host."http://{GATE}:5000"]'
+    node = cluster.node_container()
+    if node is None:
+        raise CannotCheck("The cluster's node does not run.", "Run `shipyard up`, then grade again.")
+    node.exec_run(["sh", "-c", f"mkdir -p {HOSTS} && echo '{hosts}' > {HOSTS}/hosts.toml"])
+
+
+def _apply_policy(api: client.ApiClient) -> None:
+    text = (image.folder() / "cluster" / "own-registry.yaml").read_text()
+    for document in yaml.safe_load_all(text):
+        kind = {"MutatingAdmissionPolicy": "mutatingadmissionpolicies"}.get(
+            document["kind"], "mutatingadmissionpolicybindings"
+        )
+        api.call_api(
+            f"/apis/{document['apiVersion']}/{kind}/{document['metadata']['name']}", "PATCH",
+            query_params=[("fieldManager", "shipyard"), ("force", "true")],
+            header_params={"Content-Type": "application/apply-patch+yaml", "Accept": "application/json"},
+            body=document, auth_settings=["BearerToken"], response_type="object",
+        )  # fmt: skip
+    wait_until(lambda: _in_force(api), "the policy to be in force", timeout=30, pause=0.3)
+
+
+def _in_force(api: client.ApiClient) -> bool:
+    """Try the policy on a pod that is not made: the API server takes a moment to load one."""
+    core, name = client.CoreV1Api(api), "shipyard-policy"
+    labels = {REGISTRY_LABEL: "try"}
+    try:
+        core.create_namespace({"metadata": {"name": name, "labels": labels}})
+    except ApiException as error:
+        if error.status != 409:
+            raise
+    container = {"name": "try", "image": f"localhost:{versions.REGISTRY_PORT}/try"}
+    pod = {"metadata": {"name": "try"}, "spec": {"containers": [container]}}
+    try:
+        made = core.create_namespaced_pod(name, pod, dry_run="All")
+    except ApiException as error:
+        if error.status in (403, 404):  # the namespace's account is not there yet
+            return False
+        raise
+    if not made.spec.containers[0].image.startswith(f"{NAME}/try/"):
+        return False
+    core.delete_namespace(name)
+    return True

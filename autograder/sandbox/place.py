@@ -1,0 +1,102 @@
+"""Give a submission a sandbox to run in, and its grader a fresh one to judge in."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from jupyter_client.manager import AsyncKernelManager
+
+from autograder.facts import CannotCheck, Place
+from autograder.labs import Lab
+from autograder.sandbox import copying, network, seeding
+from autograder.sandbox.box import Box, box, sweep
+from autograder.sandbox.kernel import manager_for
+
+
+@dataclass
+class Sandboxed:
+    """Hold a submission's two sandboxes: the learner's, and the judge's, which the learner never touches."""
+
+    learner: Box
+    judge: Box
+    place: Place
+    kernel_manager: type[AsyncKernelManager]
+    keep: str
+
+    def take_back(self) -> list[str]:
+        """End the learner's processes and bring the folder back; return what had to be left out."""
+        return copying.take_back(self.learner, self.place.work, self.keep)
+
+
+@contextmanager
+def sandboxed(
+    lab: Lab, mark: str, student: str, work: Path, salt: int, say: Callable[[str], None] = lambda text: None
+) -> Iterator[Sandboxed]:
+    """Start a submission's sandboxes with its folder copied in; leave nothing of them behind.
+
+    The learner's has a kernel, an engine and, for a lab on the cluster, rights in
+    one namespace and a registry of its own. The place that is yielded is the
+    judge's: an engine and a registry in the lab's start state, the same namespace.
+    Raises CannotCheck where they do not come up.
+    """
+    sweep(mark)
+    seed, registry = seeding.have(lab), "cluster" in lab.needs
+    with ExitStack() as stack:
+        aside = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="shipyard-")))
+        place, variables = Place(work=work, salt=salt), {}
+        if registry:
+            from autograder.grading.namespace import connect, namespace
+
+            api = connect()
+            stack.callback(api.close)
+            network.open_gate(api)
+            keep: set[str] = set()
+            stack.callback(lambda: network.forget_images(learner.token, keep))
+            place, variables = stack.enter_context(namespace(mark, lab.slug, student, work, salt, aside, say))
+        learner, judge = _two(stack, mark, seed, registry)
+        if registry:
+            network.assign(api, place.namespace, learner.token)
+            network.kubeconfig(Path(variables["KUBECONFIG"]), learner.folder / "in" / "kubeconfig")
+            keep |= digests(judge)
+        try:
+            copying.hand_in(work, learner)
+        except copying.TooMuch as much:
+            raise CannotCheck(str(much), "Ask the learner to hand in only the lab's files.") from None
+        place = Place(
+            work=work, namespace=place.namespace, context=place.context, salt=salt, docker_host=judge.docker_host,
+            **({"registry": judge.registry} if registry else {}),
+        )  # fmt: skip
+        yield Sandboxed(learner, judge, place, manager_for(learner), f"{lab.slug}.ipynb")
+
+
+def _two(stack: ExitStack, mark: str, seed: str, registry: bool) -> tuple[Box, Box]:
+    """Start both at once: each mostly waits."""
+    made = [box(mark, seed=seed, registry=registry) for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        started = [pool.submit(stack.enter_context, one) for one in made]
+    return started[0].result(), started[1].result()
+
+
+def digests(it: Box) -> set[str]:
+    """Return the digests of all that a sandbox's registry holds under a tag."""
+    found = set()
+    accept = ", ".join(
+        f"application/vnd.{kind}+json"
+        for kind in ("oci.image.index.v1", "oci.image.manifest.v1", "docker.distribution.manifest.list.v2",
+                     "docker.distribution.manifest.v2")
+    )  # fmt: skip
+    try:
+        with httpx.Client(base_url=f"http://{it.registry}/v2", timeout=20) as registry:
+            for name in registry.get("/_catalog").json().get("repositories") or []:
+                for tag in registry.get(f"/{name}/tags/list").json().get("tags") or []:
+                    answer = registry.head(f"/{name}/manifests/{tag}", headers={"accept": accept})
+                    found.add(answer.headers.get("docker-content-digest", ""))
+    except (httpx.HTTPError, ValueError) as error:
+        raise CannotCheck(f"The sandbox's registry does not answer: {error}", "Grade again.") from error
+    return found - {""}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +19,7 @@ from autograder.grading.outcome import Outcome, Standing
 from autograder.grading.sample import assigned, sample
 from autograder.grading.table import attempts_table
 from autograder.ground.progress import Board
+from autograder.ground.reset import reset as undo
 from autograder.ground.step import tools
 from autograder.labs import course_root, find_lab, syllabus
 from autograder.release.attempts import Attempt
@@ -78,12 +78,8 @@ def reset(slug: Annotated[str, typer.Argument(help="The lab's name.")], context:
         chosen = find_lab(slug)
     except KeyError as unknown:
         raise CannotCheck(unknown.args[0], "Name one of these.") from None
-    undo = getattr(chosen.module, "reset", None)
-    if undo is None:
-        raise CannotCheck(f"{slug} has nothing to reset", "Delete what you made by hand, if anything.")
-    with tempfile.TemporaryDirectory() as nowhere:
-        for what in undo(Place(work=Path(nowhere))):
-            console.print(f"  removed {what}")
+    for what in undo(chosen.module.MADE, Place(work=chosen.folder)):
+        console.print(f"  removed {what}")
     console.print(f"[green]✓[/] {slug} is as before its first cell.")
 
 

@@ -33,7 +33,7 @@ RIGHTS = [
         ["pods/log", "pods/status", "endpoints", "events", "resourcequotas", "limitranges", "serviceaccounts"],
         READ,
     ),
-    ([""], ["pods/exec", "pods/attach", "pods/portforward"], ["get", "create"]),
+    ([""], ["pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "services/proxy"], ["get", "create"]),
     (["apps"], ["deployments", "deployments/scale", "replicasets"], ALL),
     (["autoscaling"], ["horizontalpodautoscalers"], ALL),
     (["batch"], ["jobs"], ALL),

@@ -105,6 +105,9 @@ class Event:
     count: int
 
 
+SUBMISSION = "shipyard.io/submission"  # the label of a submission's namespace
+
+
 class Kube:
     """Look at one submission's namespace. Every method raises CannotCheck where the cluster does not answer."""
 
@@ -240,7 +243,10 @@ class Kube:
         hint = f"Look with `kubectl get {kind.lower()}s`, and compare the name in your manifest."
         try:
             found = call("look into other namespaces", everywhere, field_selector=f"metadata.name={name}")
-            elsewhere = sorted(one.metadata.namespace for one in found.items)
+            # Namespaces of other submissions are nobody's business, and not where this learner applied anything.
+            open_ones = call("list namespaces", self.core.list_namespace, label_selector=f"!{SUBMISSION}").items
+            known = {one.metadata.name for one in open_ones}
+            elsewhere = sorted({one.metadata.namespace for one in found.items} & known)
         except CannotCheck:  # a grader for one namespace may not look there; it is only for the hint
             elsewhere = []
         if elsewhere:

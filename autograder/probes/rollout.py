@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 GIVE_UP = 15.0  # seconds in which the same hopeless reason must stand
 HOPELESS = {*IMAGE, "CreateContainerConfigError", "CreateContainerError"}
-SMALL = (2.0, 2 * 1024**3)  # cores, bytes: what a whole Deployment may ask for without being at fault
+SMALL = (1.0, 2 * 1024**3)  # cores, bytes: what a whole Deployment may ask for without being at fault
 UNREACHED = ("connection refused", "i/o timeout", "no such host", "no route to host", "deadline exceeded")
 
 

@@ -14,18 +14,20 @@ from pathlib import Path
 
 from autograder.checks import Finding, check
 from autograder.facts import CannotCheck, NotThere, Observation, fact
+from autograder.ground.reset import Made
 from autograder.probes.container import Container, Stop
 from autograder.probes.docker import Docker
 from autograder.probes.http import ask
 from autograder.probes.image import Image
 
+MADE = Made(containers=("shipyard-lab1-mine",), images=("digits:mine",))
 BASE = "python:3.11-slim"
 BUDGET = 500_000_000  # bytes on top of the base; the packages of requirements.txt need about 300 MB
-BUILD_SECONDS = float(os.environ.get("SHIPYARD_BUILD_SECONDS", "300"))
+BUILD_SECONDS = 300
 STOP_SECONDS = 5
 COMPILER = re.compile(r"(^|/)bin/([a-z0-9_]+-linux-gnu-)?(gcc|g\+\+|cc|c\+\+|clang|clang\+\+)(-[0-9.]+)?$")
 PIP_CACHE = re.compile(r"(^|/)\.cache/pip/.+")
-PACKAGES = re.compile(r"(^|/)(site|dist)-packages/sklearn/__init__\.py$|(^|/)sklearn/__init__\.py$")
+PACKAGES = re.compile(r"(^|/)sklearn/__init__\.py$")  # wherever pip was told to put them
 
 
 def examples() -> list[list[int]]:
@@ -44,8 +46,8 @@ class Seen(Observation):
 
     @fact
     def token(self) -> str:
-        """A token of this submission's own: nobody can know it before the build."""
-        return "harbour-" + hashlib.sha256(f"token {self.place.salt}".encode()).hexdigest()[:24]
+        """A token of this submission's own; the same each time, so that builds find their cache."""
+        return f"harbour-{digest('token', self.place.salt)}"
 
     @fact
     def context(self) -> Path:
@@ -53,7 +55,7 @@ class Seen(Observation):
 
     @fact
     def built(self) -> Image:
-        return self.docker.build(self.context, timeout=BUILD_SECONDS)
+        return self.build(self.context)
 
     @fact
     def image(self) -> Image:
@@ -83,9 +85,8 @@ class Seen(Observation):
     @fact
     def uids(self) -> list[int]:
         """The user numbers of all processes; a server that cannot be reached has them too."""
-        if not self.answers and self.container.status != "running":
-            return list(self.server.uids)
-        return list(self.container.uids)
+        reachable = self.answers or self.container.status == "running"
+        return (self.container if reachable else self.server).uids
 
     @fact
     def stop(self) -> Stop:
@@ -112,36 +113,40 @@ class Seen(Observation):
         except NotThere as absent:
             raise CannotCheck(f"There is no base image {BASE} to compare sizes with.", "Run `make up`.") from absent
 
-    @fact
+    @property
     def edit(self) -> str:
-        """The words that the grader's edit adds to the page at /."""
-        return f"edited-{hashlib.sha256(f'edit {self.place.salt}'.encode()).hexdigest()[:12]}"
+        return f"edited-{digest('edit', self.place.salt)}"
 
     @fact
     def edited_image(self) -> Image:
         """The image of the same folder after an edit to the code of the app."""
         folder = self.copy_of_app()
         edit_app(folder, self.edit)
-        return self.docker.build(folder, timeout=BUILD_SECONDS)
+        return self.build(folder)
 
     @fact
     def edited_server(self) -> Container:
         return self.closing(self.docker.run(self.edited_image, name_hint="lab1-edited")).wait_ready()
 
-    def copy_of_app(self) -> Path:
-        """Copy the learner's app folder, with a token of ours in .env, into a folder that goes away.
+    def build(self, folder: Path) -> Image:
+        # Tests need not wait as long as a learner may build.
+        return self.docker.build(folder, timeout=float(os.environ.get("SHIPYARD_BUILD_SECONDS", BUILD_SECONDS)))
 
-        Raises NotThere where there is no such folder.
-        """
+    def copy_of_app(self) -> Path:
+        """Copy the learner's app, with a token of ours in .env, into a folder that goes away; NotThere for none."""
         app = self.work / "app"
-        if not app.is_dir():
+        if app.is_symlink() or not app.is_dir():
             raise NotThere("There is no folder `app` beside the notebook.", "Do not rename or move the folder `app`.")
         folder = Path(self.closing(tempfile.TemporaryDirectory(prefix="shipyard-lab1-"))) / "app"
         shutil.copytree(app, folder, symlinks=True)
-        env = folder / ".env"
-        env.unlink(missing_ok=True)
-        env.write_text(f"MODEL_STORE_TOKEN={self.token}\n")
+        (folder / ".env").unlink(missing_ok=True)  # it may be a link
+        (folder / ".env").write_text(f"MODEL_STORE_TOKEN={self.token}\n")
         return folder
+
+
+def digest(word: str, salt: int) -> str:
+    """Return 16 characters that depend on a word and a submission's salt."""
+    return hashlib.sha256(f"{word} {salt}".encode()).hexdigest()[:16]
 
 
 @contextmanager
@@ -154,21 +159,20 @@ def instead(observed: str, hint: str) -> Iterator[None]:
 
 
 def edit_app(folder: Path, words: str) -> None:
-    """Add a comment to each file of the app's code, so that the page at / carries `words`.
-
-    Raises NotThere where the app's code is gone.
-    """
-    code = [path for path in sorted(folder.glob("digits_server/**/*")) if path.suffix in (".py", ".html")]
+    """Add a comment to each file of the app's code: the page at / then carries `words`. NotThere for no code."""
+    code = [path for path in folder.glob("digits_server/**/*") if path.suffix in (".py", ".html")]
+    code = [path for path in code if path.resolve().is_relative_to(folder.resolve())]  # never through a link
     if not any(path.suffix == ".html" for path in code):
         raise NotThere("The app's code (app/digits_server) is not there.", "Leave the folder digits_server as it was.")
     for path in code:
-        path.write_text(path.read_text() + (f"\n# {words}\n" if path.suffix == ".py" else f"<!-- {words} -->\n"))
+        with path.open("a") as file:
+            file.write(f"\n# {words}\n" if path.suffix == ".py" else f"<!-- {words} -->\n")
 
 
 @check(
     "image_builds",
     points=1,
-    expects=f"`docker build app` makes an image, within {BUILD_SECONDS / 60:.0f} minutes.",
+    expects=f"`docker build app` makes an image, within {BUILD_SECONDS // 60} minutes.",
     hint="Run the cell with `docker build` and read the last lines: they name the step that failed.",
     chapter="docker#images",
 )
@@ -181,7 +185,7 @@ def image_builds(seen: Seen) -> Finding:
     points=2,
     expects="The container, started without arguments, answers on port 8000: /healthz says that it lives, "
     "/predict returns one digit for each row of example.json.",
-    hint="Look at CMD: it must start the server by itself, and the server must listen on 0.0.0.0:8000.",
+    hint="Which program does the container start, and on which address and port does it listen? `docker logs` tells.",
     chapter="docker#ports",
 )
 def answers_on_8000(seen: Seen) -> Finding:
@@ -193,41 +197,29 @@ def answers_on_8000(seen: Seen) -> Finding:
     answer = ask("POST", f"{url}/predict", json={"instances": rows})
     if answer.status != 200:
         return Finding(0.5, f"/healthz answers, but POST /predict answers with status {answer.status}.")
-    digits = (answer.json or {}).get("predictions")
-    if not is_digits(digits, len(rows)):
+    digits = answer.json.get("predictions") if isinstance(answer.json, dict) else None
+    if not isinstance(digits, list) or len(digits) != len(rows) or any(digit not in range(10) for digit in digits):
         return Finding(0.5, f"/healthz answers, but /predict returned {str(digits)[:80]} for {len(rows)} rows.")
     return Finding(True, f"It answers on port 8000 and reads the {len(rows)} example rows as {digits}.")
-
-
-def is_digits(answer: object, count: int) -> bool:
-    """Tell whether the answer is a list of `count` digits.
-
-    >>> is_digits([3, 0], 2), is_digits([3, 12], 2), is_digits(None, 2)
-    (True, False, False)
-    """
-    return isinstance(answer, list) and len(answer) == count and all(digit in range(10) for digit in answer)
 
 
 @check(
     "runs_unprivileged",
     points=1,
     expects="No process in the running container belongs to root.",
-    hint="Make a user with RUN useradd, and switch to it with USER after the steps that need root.",
+    hint="The instruction USER decides as whom a container runs. Which of your steps need root, and which do not?",
     chapter="docker#users",
 )
 def runs_unprivileged(seen: Seen) -> Finding:
-    uids = seen.uids
-    if not uids:
-        return Finding(False, "The container has no process left.")
-    numbers = ", ".join(str(uid) for uid in sorted(set(uids)))
-    return Finding(0 not in uids, f"The processes in the container run as user number {numbers} (0 is root).")
+    numbers = ", ".join(str(uid) for uid in seen.uids)
+    return Finding(0 not in seen.uids, f"The processes in the container run as user number {numbers} (0 is root).")
 
 
 @check(
     "stops_on_sigterm",
     points=1,
     expects=f"When it is asked to stop (SIGTERM), the container ends by itself within {STOP_SECONDS} seconds.",
-    hint="Process 1 must be the server itself: write CMD with brackets, or `exec` before the last command of a script.",
+    hint="A signal goes to process 1. What becomes process 1 by a CMD with brackets, and what by one without?",
     chapter="docker#signals",
 )
 def stops_on_sigterm(seen: Seen) -> Finding:
@@ -241,7 +233,7 @@ def stops_on_sigterm(seen: Seen) -> Finding:
     points=2,
     expects="The token in app/.env is nowhere in the image: in no layer, not even one whose files were deleted "
     "later, and in no setting. (The grader puts a token of its own into .env before it builds.)",
-    hint="List .env in app/.dockerignore: then no step can copy it.",
+    hint="A step can copy only what is in the build context, and app/.dockerignore says what is not.",
     chapter="docker#secrets",
 )
 def no_secrets(seen: Seen) -> Finding:
@@ -256,7 +248,7 @@ def no_secrets(seen: Seen) -> Finding:
     return Finding(
         False,
         f"The token is still in a layer of the image: {where} was deleted in a later step, which only hides it.",
-        "A later RUN rm cannot take a file out of an earlier layer. List .env in app/.dockerignore instead.",
+        "A later step cannot take a file out of an earlier layer. What keeps it out of the build context?",
     )
 
 
@@ -265,7 +257,7 @@ def no_secrets(seen: Seen) -> Finding:
     points=1,
     expects="The image holds what the server needs and nothing else: no compiler, no cache of pip, nothing of "
     f"app/training, and at most {BUDGET / 1e6:.0f} MB on top of {BASE}.",
-    hint="Start from a slim base, pip install --no-cache-dir, and list training/ in app/.dockerignore.",
+    hint="Three things add up: what the base image brings, what pip keeps, what the build context holds.",
     chapter="docker#size",
 )
 def no_build_tools(seen: Seen) -> Finding:
@@ -290,7 +282,8 @@ def no_build_tools(seen: Seen) -> Finding:
     points=2,
     expects="After an edit to a file in app/digits_server, a new build reuses the layers that hold the installed "
     "packages (the grader compares layers, not times), and the new image shows the edit.",
-    hint="Copy requirements.txt alone and install it first; copy the code afterwards.",
+    hint="A layer is reused while what its step read is unchanged. What does the step that installs requirements.txt "
+    "read in your file?",
     chapter="docker#layers",
 )
 def cache_friendly(seen: Seen) -> Finding:
@@ -306,5 +299,5 @@ def cache_friendly(seen: Seen) -> Finding:
     page = ask("GET", f"{seen.edited_server.url}/")
     if seen.edit not in page.text:
         return Finding(False, "The packages were reused, but the new image does not show the edit.",
-                       "Copy digits_server from the build context into the image, after the packages.")  # fmt: skip
+                       "Where in your file does the code come into the image, and is that step run again after an edit?")  # fmt: skip
     return Finding(True, "After an edit, the packages' layer was reused, and the new image shows the edit.")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from autograder.checks import Finding, check
 from autograder.facts import CannotCheck, NotThere, Observation, Place, fact
+from autograder.ground.reset import Made
 from autograder.labs import course_root
 from autograder.probes.docker import Docker
 from autograder.probes.engine import asking
@@ -17,6 +19,7 @@ from autograder.probes.kubernetes import Deployment, Endpoint, Kube
 from autograder.probes.pods import Pod
 from autograder.probes.trial import Gate, trial
 
+MADE = Made(containers=("shipyard-lab3-docker",), deployments=("digits",), services=("digits",))
 NAME, IMAGE, PORT = "digits", "digits", 80
 ROLLOUT_SECONDS = 60
 QUESTIONS = 30  # two pods take turns by chance: that one of them misses all is a matter of 1 in 500 million
@@ -95,16 +98,23 @@ class Seen(Observation):
 
     @fact
     def rolled_out(self) -> Deployment:
-        return self.deployment.wait_rolled_out(ROLLOUT_SECONDS)
+        try:
+            return self.deployment.wait_rolled_out(ROLLOUT_SECONDS)
+        except NotThere as late:
+            # Where only a child process is killed, Kubernetes sees a container that runs and is never ready.
+            if any("out of memory" in self.kube.logs(pod, 20) for pod in self.deployment.pods()):
+                raise NotThere(
+                    f"{late.observed} Its log says that the server's worker is killed for lack of memory.",
+                    "Raise the memory limit: this server needs about 130 MiB when its model is loaded.",
+                ) from late
+            raise
 
     @fact
     def pods(self) -> list[Pod]:
         """The ready pods of the Deployment, after it had its time to roll out."""
         deployment = self.deployment
-        try:
+        with suppress(NotThere):  # some pods may serve all the same, such as those from before an update
             deployment = self.rolled_out
-        except NotThere:
-            pass  # some pods may serve all the same, such as those from before an update
         ready = [pod for pod in deployment.pods() if pod.ready]
         if not ready:
             raise NotThere(
@@ -159,7 +169,7 @@ def rolled_out(seen: Seen) -> Finding:
     found = seen.rolled_out
     said = f"{found.ready} of {found.replicas} replicas are ready, all of the newest version."
     if found.replicas < 2:
-        return Finding(0.5, f"{said} At least 2 are wanted.", "Set `replicas: 2` in the Deployment's spec.")
+        return Finding(0.5, f"{said} At least 2 are wanted.", "A Deployment keeps as many replicas as its spec says.")
     return Finding(True, said)
 
 
@@ -167,7 +177,7 @@ def rolled_out(seen: Seen) -> Finding:
     "right_image",
     points=1,
     expects="The pods run the image that the registry has as localhost:5001/digits:v1, to the very digest.",
-    hint="Write `image: localhost:5001/digits:v1` in the template; if it was changed, apply again.",
+    hint="Compare the image's name in your template with the pushed one; a change counts once it is applied.",
     chapter="kubernetes#registries",
 )
 def right_image(seen: Seen) -> Finding:
@@ -255,7 +265,7 @@ def same_as_docker(seen: Seen) -> Finding:
     points=2,
     expects="A pod gets requests only when its model is loaded: a copy of your pod whose model cannot be found runs, "
     "but never becomes ready.",
-    hint="Add a readinessProbe that asks GET /readyz on port 8000.",
+    hint="A readinessProbe asks a container whether it can take requests. Which of the server's paths knows that?",
     chapter="kubernetes#probes",
 )
 def readiness_gates(seen: Seen) -> Finding:
@@ -264,8 +274,8 @@ def readiness_gates(seen: Seen) -> Finding:
     probes = [one.get("readinessProbe") for one in seen.deployment.containers]
     if any(probes):
         return Finding(False, "A copy of your pod without a model became ready: its readiness probe was content.",
-                       "Ask /readyz: it answers 503 until the model is loaded. /healthz only says that the process "
-                       "lives.")  # fmt: skip
+                       "/healthz says that the process lives, /readyz that the model is loaded. Which of them should "
+                       "decide about requests?")  # fmt: skip
     return Finding(False, "A copy of your pod without a model became ready: nothing asks whether it is.")
 
 
@@ -273,7 +283,7 @@ def readiness_gates(seen: Seen) -> Finding:
     "resources_set",
     points=1,
     expects="Every container of the Deployment requests CPU and memory, and has a memory limit.",
-    hint="Add `resources` with `requests` (cpu, memory) and `limits` (memory) to the container.",
+    hint="A container's `resources` say what it needs (requests) and what it may take at most (limits).",
     chapter="kubernetes#resources",
 )
 def resources_set(seen: Seen) -> Finding:

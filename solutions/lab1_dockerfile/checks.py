@@ -14,11 +14,13 @@ from pathlib import Path
 
 from autograder.checks import Finding, check
 from autograder.facts import CannotCheck, NotThere, Observation, fact
+from autograder.ground.reset import Made
 from autograder.probes.container import Container, Stop
 from autograder.probes.docker import Docker
 from autograder.probes.http import ask
 from autograder.probes.image import Image
 
+MADE = Made(containers=("shipyard-lab1-mine",), images=("digits:mine",))
 BASE = "python:3.11-slim"
 BUDGET = 500_000_000  # bytes on top of the base; the packages of requirements.txt need about 300 MB
 BUILD_SECONDS = 300
@@ -183,7 +185,7 @@ def image_builds(seen: Seen) -> Finding:
     points=2,
     expects="The container, started without arguments, answers on port 8000: /healthz says that it lives, "
     "/predict returns one digit for each row of example.json.",
-    hint="Look at CMD: it must start the server by itself, and the server must listen on 0.0.0.0:8000.",
+    hint="Which program does the container start, and on which address and port does it listen? `docker logs` tells.",
     chapter="docker#ports",
 )
 def answers_on_8000(seen: Seen) -> Finding:
@@ -205,7 +207,7 @@ def answers_on_8000(seen: Seen) -> Finding:
     "runs_unprivileged",
     points=1,
     expects="No process in the running container belongs to root.",
-    hint="Make a user with RUN useradd, and switch to it with USER after the steps that need root.",
+    hint="The instruction USER decides as whom a container runs. Which of your steps need root, and which do not?",
     chapter="docker#users",
 )
 def runs_unprivileged(seen: Seen) -> Finding:
@@ -217,7 +219,7 @@ def runs_unprivileged(seen: Seen) -> Finding:
     "stops_on_sigterm",
     points=1,
     expects=f"When it is asked to stop (SIGTERM), the container ends by itself within {STOP_SECONDS} seconds.",
-    hint="Process 1 must be the server itself: write CMD with brackets, or `exec` before the last command of a script.",
+    hint="A signal goes to process 1. What becomes process 1 by a CMD with brackets, and what by one without?",
     chapter="docker#signals",
 )
 def stops_on_sigterm(seen: Seen) -> Finding:
@@ -231,7 +233,7 @@ def stops_on_sigterm(seen: Seen) -> Finding:
     points=2,
     expects="The token in app/.env is nowhere in the image: in no layer, not even one whose files were deleted "
     "later, and in no setting. (The grader puts a token of its own into .env before it builds.)",
-    hint="List .env in app/.dockerignore: then no step can copy it.",
+    hint="A step can copy only what is in the build context, and app/.dockerignore says what is not.",
     chapter="docker#secrets",
 )
 def no_secrets(seen: Seen) -> Finding:
@@ -246,7 +248,7 @@ def no_secrets(seen: Seen) -> Finding:
     return Finding(
         False,
         f"The token is still in a layer of the image: {where} was deleted in a later step, which only hides it.",
-        "A later RUN rm cannot take a file out of an earlier layer. List .env in app/.dockerignore instead.",
+        "A later step cannot take a file out of an earlier layer. What keeps it out of the build context?",
     )
 
 
@@ -255,7 +257,7 @@ def no_secrets(seen: Seen) -> Finding:
     points=1,
     expects="The image holds what the server needs and nothing else: no compiler, no cache of pip, nothing of "
     f"app/training, and at most {BUDGET / 1e6:.0f} MB on top of {BASE}.",
-    hint="Start from a slim base, pip install --no-cache-dir, and list training/ in app/.dockerignore.",
+    hint="Three things add up: what the base image brings, what pip keeps, what the build context holds.",
     chapter="docker#size",
 )
 def no_build_tools(seen: Seen) -> Finding:
@@ -280,7 +282,8 @@ def no_build_tools(seen: Seen) -> Finding:
     points=2,
     expects="After an edit to a file in app/digits_server, a new build reuses the layers that hold the installed "
     "packages (the grader compares layers, not times), and the new image shows the edit.",
-    hint="Copy requirements.txt alone and install it first; copy the code afterwards.",
+    hint="A layer is reused while what its step read is unchanged. What does the step that installs requirements.txt "
+    "read in your file?",
     chapter="docker#layers",
 )
 def cache_friendly(seen: Seen) -> Finding:
@@ -296,5 +299,5 @@ def cache_friendly(seen: Seen) -> Finding:
     page = ask("GET", f"{seen.edited_server.url}/")
     if seen.edit not in page.text:
         return Finding(False, "The packages were reused, but the new image does not show the edit.",
-                       "Copy digits_server from the build context into the image, after the packages.")  # fmt: skip
+                       "Where in your file does the code come into the image, and is that step run again after an edit?")  # fmt: skip
     return Finding(True, "After an edit, the packages' layer was reused, and the new image shows the edit.")

@@ -87,7 +87,7 @@ class Seen(base.Seen):
     "predicts_held_out",
     points=2,
     expects="/predict reads digits that you have not seen exactly as the course's own model does.",
-    hint="Copy the folder model/ into the image, beside digits_server/, and leave both unchanged.",
+    hint="The image needs the app's code and its model, both as they were given.",
     chapter="docker#images",
     hidden=True,
 )

@@ -1,8 +1,9 @@
-// Command guard is the sandbox's own program. It is three small ones:
+// Command guard is the sandbox's own program. It is four small ones:
 //
 //	guard authorize SOCKET                 Docker's authorization plugin: what the private engine may be asked
 //	guard forward UID:GID LISTEN=DIAL ...  join sockets, as that user: the only ways into and out of a sandbox
 //	guard route LISTEN FOLDER              let the cluster read each sandbox's registry, by its token
+//	guard pids RUNC'S ARGUMENTS            list a container's processes
 //
 // Standard library only, so that it can be read in one sitting and builds without a network.
 package main
@@ -29,6 +30,8 @@ func main() {
 		forwardAll(arguments[1:])
 		become(arguments[0])
 		sleep()
+	case "pids":
+		pids(arguments)
 	case "route":
 		if len(arguments) < 2 {
 			log.Fatal("guard route needs LISTEN and FOLDER")

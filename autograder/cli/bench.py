@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from autograder import versions
+from autograder.cli.chosen import chosen_labs
 from autograder.cli.grade import LEARNERS, Graded, run
 from autograder.ground import cluster, engine, node
 from autograder.ground.down import down
@@ -25,7 +26,7 @@ from autograder.ground.progress import Board, duration
 from autograder.ground.shell import run as shell
 from autograder.ground.step import cache_dir, climb, tools
 from autograder.ground.up import cluster_steps, docker_steps
-from autograder.labs import course_root, syllabus
+from autograder.labs import course_root
 
 Figure = tuple[str, str]
 
@@ -58,27 +59,24 @@ def grading(board: Board, scratch: Path, cold: bool, learners: int) -> Iterator[
 
     graded: Graded = Graded()
     if cold:
-        graded = run(board, labs(), None, None, learners, force=True)
+        graded = run(board, chosen_labs(None), None, None, learners, force=True)
         yield "bare machine to first grade", duration(graded.times[0])
         yield "bare machine to last grade", duration(graded.times[-1])
         for name, seconds in board.times.items():
             yield f"  {name}", duration(seconds)
     else:
         climb([*docker_steps(), *cluster_steps()], board.say)
-        graded = run(board, labs(), sample(scratch / "class", learners=learners), None, learners, force=False)
+        graded = run(
+            board, chosen_labs(None), sample(scratch / "class", learners=learners), None, learners, force=False
+        )
         yield "warm machine to first grade", duration(graded.times[0])
         yield "warm machine to last grade", duration(graded.times[-1])
-    for one in labs():
+    for one in chosen_labs(None):
         took = [outcome.seconds for outcome in graded.outcomes if outcome.slug == one.slug and outcome.results]
         yield f"{one.slug}: a submission", spread(took)
         for name in (check.name for check in one.checks):
             seconds = [r.seconds for o in graded.outcomes if o.slug == one.slug for r in o.results if r.name == name]
             yield f"  {name}", spread(seconds)
-
-
-def labs() -> list:
-    """Return the labs in the order in which they are graded."""
-    return sorted(syllabus(), key=lambda one: "cluster" in one.needs)
 
 
 def spread(seconds: list[float]) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from autograder.cli.chosen import check_course, chosen_labs
 from autograder.cli.ground import Context, choose, forecast
 from autograder.facts import CannotCheck
 from autograder.grading.grade import grade as grade_class
@@ -20,7 +21,7 @@ from autograder.ground.background import Background
 from autograder.ground.progress import Board, duration
 from autograder.ground.step import climb
 from autograder.ground.up import cluster_steps, docker_steps
-from autograder.labs import Lab, find_lab, syllabus
+from autograder.labs import Lab
 
 LEARNERS = 8  # in the sample class: some right, some wrong, some broken
 
@@ -40,8 +41,9 @@ def grade(
 ) -> None:
     """Bring up what is missing and grade a class with nbgrader; run again, it grades what is missing."""
     choose(context)
-    # Labs that need only Docker come first: the cluster is made meanwhile.
-    labs = sorted((find_lab(slug) for slug in lab) if lab else syllabus(), key=lambda one: "cluster" in one.needs)
+    labs = chosen_labs(lab)  # those that need only Docker first: the cluster is made meanwhile
+    if course:
+        check_course(course, labs)
     console = Console(soft_wrap=True)
     with Board(console) as board:
         graded = run(board, labs, course, student, learners, force)

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from autograder.cli.chosen import chosen_labs
 from autograder.cli.ground import Context, bring_up, choose
 from autograder.facts import CannotCheck, Place
 from autograder.grading.expecting import differences
@@ -21,7 +22,7 @@ from autograder.grading.table import attempts_table
 from autograder.ground.progress import Board
 from autograder.ground.reset import reset as undo
 from autograder.ground.step import tools
-from autograder.labs import course_root, find_lab, syllabus
+from autograder.labs import course_root, syllabus
 from autograder.release.attempts import Attempt
 from autograder.release.leaking import leaks
 from autograder.release.problems import ReleaseError
@@ -74,10 +75,7 @@ def lab(context: Context = None) -> None:
 def reset(slug: Annotated[str, typer.Argument(help="The lab's name.")], context: Context = None) -> None:
     """Undo what a lab made on engine and cluster; files in labs/ stay."""
     choose(context)
-    try:
-        chosen = find_lab(slug)
-    except KeyError as unknown:
-        raise CannotCheck(unknown.args[0], "Name one of these.") from None
+    chosen = chosen_labs([slug])[0]
     for what in undo(chosen.module.MADE, Place(work=chosen.folder)):
         console.print(f"  removed {what}")
     console.print(f"[green]✓[/] {slug} is as before its first cell.")
@@ -89,7 +87,7 @@ def attempts(
 ) -> None:
     """Grade every attempt of every lab: expected against given verdict; any difference fails."""
     choose(context)
-    chosen = [find_lab(slug) for slug in lab] if lab else syllabus()
+    chosen = chosen_labs(lab)
     bring_up(with_cluster=any("cluster" in one.needs for one in chosen))
     given, wrong = [], 0
     with Board(console) as board:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import traceback
 
 import typer
 from rich.console import Console
 
 from autograder.cli import bench, develop, grade, ground, labs
 from autograder.facts import CannotCheck
+from autograder.ground.step import cache_dir
 
 console = Console(soft_wrap=True)
 typed = typer.Typer(
@@ -26,6 +28,12 @@ def app() -> None:
     except CannotCheck as fault:
         console.print(f"[bold red]✗[/] {fault.cause}", highlight=False)
         console.print(f"  [bold]What to do:[/] {fault.fix}", highlight=False)
+        sys.exit(1)
+    except Exception:
+        log = cache_dir() / "failure.log"
+        log.write_text(traceback.format_exc())
+        console.print(f"[bold red]✗[/] This went wrong in Shipyard itself: {sys.exc_info()[1]}", highlight=False)
+        console.print(f"  [bold]What to do:[/] run it again; if it comes back, report it with {log}", highlight=False)
         sys.exit(1)
     except KeyboardInterrupt:
         console.print("\nStopped. The same command continues where this one stopped.")

@@ -299,5 +299,5 @@ def cache_friendly(seen: Seen) -> Finding:
     page = ask("GET", f"{seen.edited_server.url}/")
     if seen.edit not in page.text:
         return Finding(False, "The packages were reused, but the new image does not show the edit.",
-                       "Where does the code come into the image, and is that step run again after an edit?")  # fmt: skip
+                       "Where does the code come into the image? Is that step run again after an edit?")  # fmt: skip
     return Finding(True, "After an edit, the packages' layer was reused, and the new image shows the edit.")

@@ -1,0 +1,34 @@
+"""Turn what was typed into labs and course folders, with a plain word where that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from autograder.facts import CannotCheck
+from autograder.grading.grade import CONFIG
+from autograder.labs import Lab, find_lab, syllabus
+
+
+def chosen_labs(slugs: Sequence[str] | None) -> list[Lab]:
+    """Return the named labs, all without names; those that need only Docker come first.
+
+    Raises CannotCheck for an unknown name.
+    """
+    try:
+        found = [find_lab(slug) for slug in slugs] if slugs else syllabus()
+    except KeyError as unknown:
+        raise CannotCheck(unknown.args[0], "Use one of these names.") from None
+    return sorted(found, key=lambda one: "cluster" in one.needs)
+
+
+def check_course(root: Path, labs: Sequence[Lab]) -> None:
+    """Raise CannotCheck where a folder is no nbgrader course of ours, or nothing was handed in."""
+    if not (root / "nbgrader_config.py").is_file():
+        fix = "Put one there with these lines:\n" + "".join(f"    {line}\n" for line in CONFIG.splitlines())
+        raise CannotCheck(f"{root} has no nbgrader_config.py, so nbgrader would not use our checks.", fix)
+    if not any(next((root / "submitted").glob(f"*/{lab.slug}"), None) for lab in labs):
+        raise CannotCheck(
+            f"nobody has handed in {' or '.join(lab.slug for lab in labs)} in {root / 'submitted'}.",
+            "Submissions belong into submitted/<student>/<lab>/ (`nbgrader collect` or your exchange puts them there).",
+        )

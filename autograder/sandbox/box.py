@@ -9,6 +9,7 @@ mounts are made inside the engine's own user namespace.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -62,10 +63,29 @@ class Box:
         except (DockerException, OSError) as error:
             raise CannotCheck(f"The sandbox does not answer: {error}", "Grade again.") from error
 
+    def out_of_memory(self) -> bool:
+        """Tell whether the whole sandbox ended because its memory was used up."""
+        try:
+            self.container.reload()
+        except (DockerException, OSError):
+            return False
+        state = self.container.attrs["State"]
+        return not state["Running"] and bool(state["OOMKilled"])
+
     def end_learner(self) -> None:
-        """Kill every process of the learner's, a daemon that outlived the kernel included."""
-        # Twice: a process that forks while it is looked for can be missed once.
-        self.run(["sh", "-c", "for n in 1 2 3; do pkill -KILL -u learner || exit 0; sleep 0.02; done"])
+        """Kill every process of the learner's, a daemon that outlived the kernel included.
+
+        Raises CannotCheck where some are left or the sandbox is gone.
+        """
+        try:
+            with socket.socket(socket.AF_UNIX) as asked:
+                asked.settimeout(30)
+                asked.connect(f"{self.folder}/gate/end.sock")
+                answer = asked.recv(16).strip()
+        except OSError as error:
+            raise CannotCheck(f"The sandbox does not answer: {error}", "Grade again.") from error
+        if answer != b"0":
+            raise CannotCheck("Some of the learner's processes could not be ended.", "Grade again.")
 
 
 @contextmanager
@@ -100,7 +120,11 @@ def box(
 
 
 def _create(host, token, mark, folder, limits, seed, seeding, port) -> Container:
-    mounts = [f"{folder}/gate:/run/gate", f"{folder}/in:/handed:ro", f"{folders.gate()}:/run/api:ro"]
+    mounts = [
+        f"{folder}/gate:/run/private/gate",
+        f"{folder}/in:/handed:ro",
+        f"{folders.gate()}:/run/private/api:ro",
+    ]
     if seed or seeding:
         mounts.append(f"{seeding}:/seed" if seeding else f"{seed}:/seed:ro")
     environment = {"SEEDING": "1" if seeding else "", "ENGINE_DISK": limits.engine_disk}

@@ -46,9 +46,16 @@ def take_back(it: Box, work: Path, keep: str) -> list[str]:
     """Replace a folder's content by what the learner's folder in the sandbox holds now; return what was left out.
 
     The learner's processes have ended before. The file `keep` stays as it is on
-    our side. Raises CannotCheck where the sandbox is gone.
+    our side. A sandbox that ran out of memory gives nothing back: the folder
+    stays as it was handed in. Raises CannotCheck where the sandbox is gone for
+    another reason.
     """
-    it.end_learner()
+    try:
+        it.end_learner()
+    except CannotCheck:
+        if it.out_of_memory():
+            return ["everything: the notebook used up the sandbox's memory"]
+        raise
     api = it.container.client.api
     try:
         run = api.exec_create(it.container.id, ["tar", "-C", "/work", "--one-file-system", "-c", "."], user="root")

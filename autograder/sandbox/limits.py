@@ -22,12 +22,12 @@ class Limits:
     cpus: float = 2.0
     pids: int = 768
     disks: tuple[tuple[str, str], ...] = (
-        ("/run", "size=64m,mode=755"),
-        ("/tmp", "size=512m,mode=1777,exec"),
-        ("/home", "size=256m,mode=755,exec"),
-        ("/work", "size=256m,exec"),
-        ("/var/lib/registry", "size=1g"),
+        ("/run", "size=32m,mode=755"),
+        ("/tmp", "size=256m,mode=1777,exec"),
+        ("/home", "size=64m,mode=755,exec"),
+        ("/work", "size=128m,exec"),
+        ("/var/lib/registry", "size=512m"),
     )
-    engine_disk: str = "3g"  # the private engine's data, mounted by itself
-    handed_in: int = 200 * MB  # bytes of a submission's files, in and out
+    engine_disk: str = "2500m"  # the private engine's data, mounted by itself; all together less than the memory
+    handed_in: int = 100 * MB  # bytes of a submission's files, in and out
     files: int = 10_000  # of them

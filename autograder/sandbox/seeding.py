@@ -9,6 +9,7 @@ are, read-only (docker/sandbox/engine); its registry's blobs are links likewise.
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import docker
@@ -26,6 +27,7 @@ from autograder.waiting import TimedOut, wait_until
 BASES = (versions.PYTHON_IMAGE, versions.PYTHON_IMAGE_FULL)
 SEED = "shipyard.seed"
 PORT = versions.REGISTRY_PORT
+WHOLE = "-whole"
 MARK = "00000000ed"  # of the sandbox that fills a volume
 
 
@@ -57,6 +59,7 @@ def have(lab: Lab) -> str:
     host, name = engine.client(timeout=300), volume(lab)
     if not _there(host, _done(name)):
         _remove(host, name)
+        _forget_older(host, name)
         host.volumes.create(name, labels={versions.LABEL: "seed", SEED: "1"})
         try:
             _fill(host, lab, name)
@@ -97,6 +100,15 @@ def _fill(host: docker.DockerClient, lab: Lab, name: str) -> None:
                         volumes=[f"{name}:/seed"], labels={versions.LABEL: "seed"})  # fmt: skip
 
 
+def _forget_older(host: docker.DockerClient, name: str) -> None:
+    """Remove what this lab started with before its sources changed; a sandbox that still uses it keeps it."""
+    lab = name.rpartition("-")[0]
+    for one in host.volumes.list(filters={"label": f"{SEED}=1"}):
+        if one.name.removesuffix(WHOLE).rpartition("-")[0] == lab:
+            with suppress(APIError):
+                one.remove(force=True)
+
+
 def _rename(inner: docker.DockerClient, it: Box) -> None:
     """Give images the name that learners use for the registry in the place of the grader's."""
     for one in inner.images.list():
@@ -107,7 +119,7 @@ def _rename(inner: docker.DockerClient, it: Box) -> None:
 
 
 def _done(name: str) -> str:
-    return f"{name}-whole"
+    return name + WHOLE
 
 
 def _there(host: docker.DockerClient, name: str) -> bool:

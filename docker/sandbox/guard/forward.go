@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// most is how many connections one forward carries at a time; the next one waits.
-const most = 128
+// most is how many connections one forward carries at a time; the next one waits. The gate, which all
+// sandboxes share, carries more than any of them can open.
+var most = 128
 
 // listen opens "unix:PATH" or "tcp:ADDRESS". Sockets in the file system can be used by every user: who may
 // reach them is a matter of the folder they lie in.

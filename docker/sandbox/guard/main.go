@@ -1,9 +1,11 @@
-// Command guard is the sandbox's own program. It is four small ones:
+// Command guard is the sandbox's own program. It is several small ones:
 //
 //	guard authorize SOCKET                 Docker's authorization plugin: what the private engine may be asked
 //	guard forward UID:GID LISTEN=DIAL ...  join sockets, as that user: the only ways into and out of a sandbox
 //	guard route LISTEN FOLDER              let the cluster read each sandbox's registry, by its token
 //	guard pids RUNC'S ARGUMENTS            list a container's processes
+//	guard learner COMMAND ...              run a program without the rights to leave the sandbox
+//	guard end SOCKET                       end all that the learner runs, when the grader asks
 //
 // Standard library only, so that it can be read in one sitting and builds without a network.
 package main
@@ -30,12 +32,17 @@ func main() {
 		forwardAll(arguments[1:])
 		become(arguments[0])
 		sleep()
+	case "learner":
+		runAsLearner(arguments)
+	case "end":
+		serveEnd(listen("unix:" + arguments[0]))
 	case "pids":
 		pids(arguments)
 	case "route":
 		if len(arguments) < 2 {
 			log.Fatal("guard route needs LISTEN and FOLDER")
 		}
+		most = 8192
 		forwardAll(arguments[2:])
 		log.Fatal(http.Serve(listen(arguments[0]), router{arguments[1]}))
 	default:

@@ -6,12 +6,22 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"path"
 	"path/filepath"
 	"regexp"
 )
 
 // A sandbox's token is random, so that no pod can guess another submission's images.
 var images = regexp.MustCompile(`^/v2/([0-9a-f]{10}-[0-9a-f]{16})/([a-z0-9][a-z0-9._/-]*/(?:manifests|blobs)/[A-Za-z0-9._:-]+)$`)
+
+// split returns the token and the rest of a path that names an image's manifest or blob.
+func split(where string) (token, rest string, ok bool) {
+	found := images.FindStringSubmatch(where)
+	if found == nil || path.Clean(where) != where {
+		return "", "", false
+	}
+	return found[1], found[2], true
+}
 
 // router serves /v2/TOKEN/NAME/... from the registry of the sandbox with that token; reading only.
 type router struct{ folder string }
@@ -25,16 +35,16 @@ func (r router) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
 		answer.WriteHeader(http.StatusOK)
 		return
 	}
-	found := images.FindStringSubmatch(request.URL.Path)
-	if found == nil {
+	token, rest, ok := split(request.URL.Path)
+	if !ok {
 		http.NotFound(answer, request)
 		return
 	}
-	socket := filepath.Join(r.folder, found[1], "gate", "registry.sock")
+	socket := filepath.Join(r.folder, token, "gate", "registry.sock")
 	proxy := httputil.ReverseProxy{
 		Rewrite: func(out *httputil.ProxyRequest) {
 			// containerd adds ?ns=localhost:5001, which is not for the registry
-			out.Out.URL = &url.URL{Scheme: "http", Host: "registry", Path: "/v2/" + found[2]}
+			out.Out.URL = &url.URL{Scheme: "http", Host: "registry", Path: "/v2/" + rest}
 		},
 		Transport: &http.Transport{
 			DisableKeepAlives: true,

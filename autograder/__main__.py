@@ -1,0 +1,5 @@
+"""`python -m autograder` is `shipyard`."""
+
+from autograder.cli import app
+
+app()

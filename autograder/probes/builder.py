@@ -71,7 +71,8 @@ def _output(*command: str) -> str:
 
 def run_build(using: Builder, host: str, arguments: list[str], timeout: float) -> Built:
     """Run `docker build ARGUMENTS` for at most `timeout` seconds; nothing of it runs on after that."""
-    plain = ["--progress=plain"] if using.buildkit else []
+    # The old builder leaves the container of a step that failed, unless told not to.
+    plain = ["--progress=plain"] if using.buildkit else ["--force-rm"]
     try:
         process = subprocess.Popen(
             [using.cli, "build", *plain, *arguments],

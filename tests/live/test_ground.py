@@ -70,7 +70,7 @@ def test_a_build_installs_requirements_as_a_learner_writes_them():
         tar.addfile(entry, io.BytesIO(dockerfile))
     context.seek(0)
     image, _ = engine.client(300).images.build(
-        fileobj=context, custom_context=True, nocache=True, labels={versions.LABEL: "test"}
+        fileobj=context, custom_context=True, nocache=True, forcerm=True, labels={versions.LABEL: "test"}
     )
     engine.client().images.remove(image.id, force=True)
 

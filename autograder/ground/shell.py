@@ -5,11 +5,11 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from autograder.ending import end_group
 from autograder.facts import CannotCheck
 
 _running: set[subprocess.Popen] = set()
@@ -71,20 +71,6 @@ def run(
         where = f" (all of it: {log})" if log else ""
         raise CannotCheck(f"{' '.join(words[:4])} failed with exit code {process.returncode}{where}:\n{tail}")
     return text
-
-
-def end_group(process: subprocess.Popen) -> None:
-    """End a process and all it started, by its process group."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, sign)
-        except ProcessLookupError:
-            return
-        try:
-            process.wait(timeout=5)
-            return
-        except subprocess.TimeoutExpired:
-            continue
 
 
 def apt_install(packages: Sequence[str], log: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from threading import Thread
 
+from autograder.ending import end_group
 from autograder.facts import CannotCheck
 
 KEPT = 256_000  # bytes of a build's output; what comes last says why it failed
@@ -94,7 +94,7 @@ def run_build(using: Builder, host: str, arguments: list[str], timeout: float) -
         pass
     finally:  # also on Ctrl-C: the engine stops a build when its client goes
         if code is None:
-            _end_group(process)
+            end_group(process)
         reader.join(5)
     return Built(code, kept.decode("utf-8", "replace"))
 
@@ -105,12 +105,3 @@ def _keep_end(stream, kept: bytearray) -> None:
             kept += piece
             if len(kept) > 2 * KEPT:
                 del kept[:-KEPT]
-
-
-def _end_group(process: subprocess.Popen) -> None:
-    for signum, patience in ((signal.SIGTERM, 3), (signal.SIGKILL, 5)):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signum)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(patience)
-            return

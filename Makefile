@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-JOBS   ?= 1
+JOBS   ?=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help install grade test test-unit test-all up down doctor reset labs bench attempts lint lab
@@ -20,7 +20,7 @@ $(BIN)/.installed: pyproject.toml constraints.txt
 install: $(BIN)/.installed  ## Install the Python packages only
 
 grade: install  ## Bring everything up and grade a sample class (COURSE=dir for your own)
-	@$(BIN)/shipyard grade $(if $(COURSE),--course $(COURSE)) $(if $(LAB),--lab $(LAB))
+	@$(BIN)/shipyard grade $(if $(COURSE),--course $(COURSE)) $(if $(LAB),--lab $(LAB)) $(if $(JOBS),--jobs $(JOBS))
 
 test: install  ## Run the unit tests, then the live tests
 	@$(BIN)/shipyard test

@@ -37,6 +37,7 @@ def grade(
     student: Annotated[list[str] | None, typer.Option(help="Only this student; may be given again.")] = None,
     learners: Annotated[int, typer.Option(help="How many learners the sample class has.")] = LEARNERS,
     force: Annotated[bool, typer.Option(help="Grade again what has a grade.")] = False,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Grade so many at once. Without it: what fits.")] = None,
     context: Context = None,
 ) -> None:
     """Bring up what is missing and grade a class with nbgrader; run again, it grades what is missing."""
@@ -46,7 +47,7 @@ def grade(
         check_course(course, labs)
     console = Console(soft_wrap=True)
     with Board(console) as board:
-        graded = run(board, labs, course, student, learners, force)
+        graded = run(board, labs, course, student, learners, force, jobs)
     show(labs, graded)
     if not graded.complete:
         console.print("Not everything could be checked; the same command tries again what is missing.")
@@ -68,7 +69,13 @@ class Graded:
 
 
 def run(
-    board: Board, labs: list[Lab], course: Path | None, students: list[str] | None, learners: int, force: bool
+    board: Board,
+    labs: list[Lab],
+    course: Path | None,
+    students: list[str] | None,
+    learners: int,
+    force: bool,
+    jobs: int | None = None,
 ) -> Graded:
     """Bring up what is missing and grade; labs whose ground cannot be had are told in `faults`."""
     started = time.monotonic()
@@ -87,7 +94,7 @@ def run(
             except CannotCheck as fault:
                 graded.faults.append(f"{one.slug} was not graded: {fault.cause} {fault.fix}")
                 continue
-        for outcome in grade_class(root, [one.slug], students, force, Teller(board)):
+        for outcome in grade_class(root, [one.slug], students, force, Teller(board), jobs=jobs):
             graded.outcomes.append(outcome)
             graded.times.append(time.monotonic() - started)
             board.note(line(outcome, graded.times[-1]))
@@ -99,13 +106,10 @@ class Teller:
 
     def __init__(self, board: Board):
         self.board = board
-        self.began = time.monotonic()
 
     def __call__(self, step: Step) -> None:
-        done = step.number - 1
-        gone = time.monotonic() - self.began
-        left = f", about {duration(gone / done * (step.total - done))} left" if done else ""
-        self.board.doing(f"{step.slug} {step.number}/{step.total} {step.student}: {step.doing}{left}")
+        left = f", about {duration(step.left)} left" if step.left is not None else ""
+        self.board.doing(f"{step.slug} {step.done}/{step.total} done{left}; {step.student}: {step.doing}")
 
 
 def line(outcome: Outcome, since: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 import nbformat
 
 AGAIN = "ask the learner to hand in again"
+ODD = re.compile(r'[<>"*?\[\]\\\x00-\x1f\x7f]')  # nbgrader would take it for a pattern, Formgrader for HTML
 LARGEST = 50_000_000  # bytes of a notebook: outputs of a loop that never ended
 
 
@@ -25,6 +27,9 @@ def admit(folder: Path, slug: str) -> str:
     A file that points out of the submission is never followed: it would be
     copied into the feedback, and the learner would read it there.
     """
+    student = folder.parent.name
+    if found := ODD.search(student):
+        raise Refused(f"unreadable: the learner's name {student!r} holds {found.group()!r}; rename the folder")
     if not folder.is_dir():
         raise Refused(f"unreadable: nothing was handed in; {AGAIN}")
     if folder.is_symlink():

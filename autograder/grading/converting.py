@@ -1,7 +1,7 @@
-"""Give nbgrader's two converters what no setting of theirs does.
+"""Give nbgrader's converters what no setting of theirs does.
 
 nbgrader has hooks, but a hook that fails is only logged: it can neither refuse
-a submission nor stop a stale release. So the two classes are extended, and
+a submission nor stop a stale release. So its classes are extended, and
 put in the places from which nbgrader's commands and Formgrader take them.
 """
 
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nbgrader.apps import api, autogradeapp, generateassignmentapp
+from nbgrader.apps import api, autogradeapp, generateassignmentapp, generatefeedbackapp
 from nbgrader.converters.autograde import Autograde
 from nbgrader.converters.base import NbGraderException
 from nbgrader.converters.generate_assignment import GenerateAssignment
 from nbgrader.utils import rmtree
 
 from autograder.grading import admission
+from autograder.grading.troubles import FULL, full
 from autograder.grading.verdicts import KEY, why_again
 from autograder.labs import Lab, find_lab
 from autograder.release.lesson import Lesson
@@ -35,7 +36,10 @@ class AdmitAndAutograde(Autograde):
     def init_destination(self, assignment_id: str, student_id: str) -> bool:
         """Tell whether to grade: also what is half graded, handed in again or could not be checked."""
         done = Path(self._output(assignment_id, student_id))
-        if ours(assignment_id) and done.exists():
+        if ours(assignment_id) and done.exists() and self.force:
+            # First of all: a folder that was removed by half must not look graded.
+            (done / f"{assignment_id}.ipynb").unlink(missing_ok=True)
+        elif ours(assignment_id) and done.exists():
             try:
                 digest = admission.admit(self._submitted(assignment_id, student_id), assignment_id)
             except admission.Refused:
@@ -49,6 +53,8 @@ class AdmitAndAutograde(Autograde):
         """Look at the submission, then copy it. Raises NbGraderException for one that is refused."""
         self.digest = ""
         if lab := ours(assignment_id):
+            if full(Path(self.coursedir.root)):
+                raise NbGraderException(f"Shipyard: {FULL}")
             try:
                 self.digest = admission.admit(self._submitted(assignment_id, student_id), assignment_id)
             except admission.Refused as why:
@@ -89,6 +95,9 @@ class BuildAndGenerate(GenerateAssignment):
 
 
 def install() -> None:
-    """Put the two classes in the places of nbgrader's own; calling it again changes nothing."""
+    """Put the classes in the places of nbgrader's own; calling it again changes nothing."""
+    from autograder.grading.feedback import PageOnly  # it needs `ours` of this module
+
+    api.GenerateFeedback = generatefeedbackapp.GenerateFeedback = PageOnly
     api.Autograde = autogradeapp.Autograde = AdmitAndAutograde
     api.GenerateAssignment = generateassignmentapp.GenerateAssignment = BuildAndGenerate

@@ -1,7 +1,9 @@
-"""Grade a class: each submission that has no grade yet, one after the other, with nbgrader's own commands."""
+"""Grade a class: each submission that has no grade yet, several at once, with nbgrader's own commands."""
 
 from __future__ import annotations
 
+import queue
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -9,12 +11,17 @@ from pathlib import Path
 
 import nbformat
 from nbgrader.api import MissingEntry
+from sqlalchemy.exc import SQLAlchemyError
 
 from autograder.checks import Result, Status
 from autograder.grading.admission import Refused, admit
+from autograder.grading.feedback import complete
 from autograder.grading.gradebook import open_gradebook, retrying
 from autograder.grading.outcome import Outcome, Standing, Step
-from autograder.grading.running import Ran, nbgrader
+from autograder.grading.running import Ran, Runner
+from autograder.grading.slots import Pace, allowed_jobs, default_jobs
+from autograder.grading.troubles import explain
+from autograder.grading.turn import alone
 from autograder.grading.verdicts import graded, why_again
 from autograder.labs import find_lab, syllabus
 from autograder.release import ReleaseError, release
@@ -30,68 +37,155 @@ def grade(
     force: bool = False,
     progress: Callable[[Step], None] = lambda step: None,
     limit: float = LIMIT,
+    jobs: int | None = None,
 ) -> Iterator[Outcome]:
-    """Grade submitted/<student>/<lab>/ below a course's folder, and yield an outcome for each.
+    """Grade submitted/<student>/<lab>/ below a course's folder, and yield an outcome for each as it is done.
 
     A submission is graded if it has no grade, could not be checked, was handed
-    in again, or with `force`. Interrupted at any step, a second call goes on
-    where the first one stopped. Raises FileNotFoundError where the folder has
-    no nbgrader_config.py, KeyError for an unknown lab.
+    in again, or with `force`. `jobs` are graded at the same time (None: as many
+    as fit this machine). Interrupted at any step, a second call goes on where
+    the first one stopped. `limit` is seconds a submission. Raises
+    FileNotFoundError where the folder has no nbgrader_config.py, KeyError for
+    an unknown lab.
 
     >>> for outcome in grade(Path("build/class")): print(outcome.line)  # doctest: +SKIP
     """
     root = root.resolve()
     if not (root / "nbgrader_config.py").is_file():
         raise FileNotFoundError(f"{root} has no nbgrader_config.py. Put one there, with these lines:\n{CONFIG}")
-    wanted = [find_lab(slug).slug for slug in labs] if labs is not None else [lab.slug for lab in syllabus()]
-    todo = [(slug, student) for slug in wanted for student in _students(root, slug, students)]
-    ready: dict[str, str] = {}
-    for number, (slug, student) in enumerate(todo, 1):
-
-        def say(doing: str, at: tuple = (student, slug, number, len(todo))) -> None:
-            progress(Step(*at, doing))
-
-        started = time.monotonic()
-        outcome = _grade_one(root, slug, student, force, say, limit, ready)
-        yield replace(outcome, seconds=round(time.monotonic() - started, 1))
+    wanted = [find_lab(slug) for slug in labs] if labs is not None else syllabus()
+    wanted_jobs = jobs or default_jobs()
+    # Labs that may be graded together are; one whose submissions would meet on the engine is graded alone.
+    together = [lab for lab in wanted if allowed_jobs(lab, wanted_jobs) == wanted_jobs]
+    groups = [(together, wanted_jobs)] + [([lab], 1) for lab in wanted if lab not in together]
+    for group, slots in groups:
+        todo = [(lab.slug, student) for lab in group for student in students_of(root, lab.slug, students)]
+        if todo:
+            yield from _Class(root, todo, force, progress, limit, slots).outcomes()
 
 
-def _students(root: Path, slug: str, students: Sequence[str] | None) -> list[str]:
+class _Class:
+    """Grade some submissions in slots: threads, each of which waits for a process."""
+
+    def __init__(
+        self, root: Path, todo: list[tuple[str, str]], force: bool, progress: Callable[[Step], None], limit: float,
+        jobs: int,
+    ):  # fmt: skip
+        self.root, self.force, self.progress, self.limit = root, force, progress, limit
+        self.todo = list(enumerate(todo, 1))
+        self.pace = Pace([slug for slug, _ in todo], min(jobs, len(todo)))
+        self.jobs, self.total, self.done = min(jobs, len(todo)), len(todo), 0
+        self.ready: dict[str, str] = {}
+        self.lock, self.preparing, self.telling = threading.Lock(), threading.Lock(), threading.Lock()
+        self.busy = {student: threading.Lock() for _, student in todo}  # a new learner is entered once
+        self.stopped = threading.Event()
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Yield outcomes as they are done; left early or interrupted, end all slots first."""
+        found: queue.Queue[Outcome | BaseException] = queue.Queue()
+        first = self.todo[0][1]
+        with (
+            alone(self.root, lambda text: self._tell(first, 1, text)) as held,
+            Runner(self.root, sorted({slug for _, (slug, _) in self.todo}), [held]) as self.runner,
+        ):
+            slots = [threading.Thread(target=self._slot, args=(found,), daemon=True) for _ in range(self.jobs)]
+            for slot in slots:
+                slot.start()
+            try:
+                for _ in range(self.total):
+                    outcome = found.get()
+                    if isinstance(outcome, BaseException):
+                        raise outcome
+                    yield outcome
+            finally:
+                self.stopped.set()
+                self.runner.close()
+                for slot in slots:
+                    slot.join(10)
+
+    def _slot(self, found: queue.Queue[Outcome | BaseException]) -> None:
+        while not self.stopped.is_set():
+            with self.lock:
+                if not self.todo:
+                    return
+                number, (slug, student) = self.todo.pop(0)
+            started = time.monotonic()
+            try:
+                with self.busy[student]:
+                    outcome = self._grade_one(number, slug, student)
+            except BaseException as bug:
+                found.put(bug)
+                return
+            seconds = time.monotonic() - started
+            self.pace.took(slug, seconds)
+            with self.lock:
+                self.done += 1
+            found.put(replace(outcome, seconds=round(seconds, 1)))
+
+    def _tell(self, at: tuple[str, str], number: int, doing: str) -> None:
+        slug, student = at
+        step = Step(student, slug, number, self.total, doing, self.done, self.pace.left())
+        with self.telling:
+            self.progress(step)
+
+    def _grade_one(self, number: int, slug: str, student: str) -> Outcome:
+        root, force = self.root, self.force
+
+        def say(doing: str) -> None:
+            self._tell((slug, student), number, doing)
+
+        try:
+            digest = admit(root / "submitted" / student / slug, slug)
+        except Refused as why:
+            return Outcome(student, slug, Standing.UNREADABLE, str(why))
+        path = root / "autograded" / student / slug / f"{slug}.ipynb"
+        again = "asked for" if force else why_again(path, digest)
+        if not again and not self._recorded(slug, student, path):
+            again, force = "the gradebook does not hold its grade", True
+        if again:
+            if fault := self._prepared(slug):
+                return Outcome(student, slug, Standing.FAULT, fault)
+            say(f"grading ({again})")
+            arguments = ["autograde", slug, f"--student={student}", *(["--force"] if force else [])]
+            ran = self.runner.nbgrader(arguments, say, self.limit)
+            found = graded(path)
+            if ran.code != 0 or found is None or found[0] != digest:
+                return Outcome(student, slug, *_failed(ran, self.limit), fresh=True)
+        _, results, note = graded(path)
+        if again or not complete(root / "feedback" / student / slug / f"{slug}.html", path):
+            say("writing the feedback")
+            ran = self.runner.nbgrader(["generate_feedback", slug, f"--student={student}", "--force"], say, self.limit)
+            if ran.code != 0:
+                note = f"graded, but the feedback could not be written: {ran.reason()}"
+        note = f"{note} {_remark(root / 'submitted' / student / slug / f'{slug}.ipynb')}"
+        try:
+            score = retrying(lambda: _score(root, slug, student))
+        except SQLAlchemyError as fault:
+            note, score = f"{note} The score could not be read: {explain(str(fault)) or fault}.", None
+        return Outcome(student, slug, Standing.GRADED, _line(results, note), tuple(results), score, bool(again))
+
+    def _recorded(self, slug: str, student: str, path: Path) -> bool:
+        """Tell whether the gradebook has what the graded notebook says: it may be an older copy, or a new one."""
+        _, results, _ = graded(path)
+        try:
+            with self.preparing:  # the first one to open it may have to make it
+                points = retrying(lambda: _auto_scores(self.root, slug, student))
+        except SQLAlchemyError:
+            return True  # a gradebook that cannot be read is said where the score is read
+        return all(points.get(one.name) == one.points for one in results if one.status is not Status.ERROR)
+
+    def _prepared(self, slug: str) -> str:
+        with self.preparing:
+            if slug not in self.ready:
+                self.ready[slug] = _ready(self.root, slug)
+            return self.ready[slug]
+
+
+def students_of(root: Path, slug: str, students: Sequence[str] | None) -> list[str]:
+    """Return who handed a lab in, or of whom it is asked, sorted."""
     if students is not None:
         return list(students)
     return sorted(folder.parent.name for folder in (root / "submitted").glob(f"*/{slug}"))
-
-
-def _grade_one(
-    root: Path, slug: str, student: str, force: bool, say: Callable[[str], None], limit: float, ready: dict[str, str]
-) -> Outcome:
-    try:
-        digest = admit(root / "submitted" / student / slug, slug)
-    except Refused as why:
-        return Outcome(student, slug, Standing.UNREADABLE, str(why))
-    path = root / "autograded" / student / slug / f"{slug}.ipynb"
-    again = "asked for" if force else why_again(path, digest)
-    if again:
-        if slug not in ready:
-            ready[slug] = _ready(root, slug)
-        if ready[slug]:
-            return Outcome(student, slug, Standing.FAULT, ready[slug])
-        say(f"grading ({again})")
-        arguments = ["autograde", slug, f"--student={student}", *(["--force"] if force else [])]
-        ran = nbgrader(root, arguments, say, limit)
-        found = graded(path)
-        if ran.code != 0 or found is None or found[0] != digest:
-            return Outcome(student, slug, *_failed(ran, limit), fresh=True)
-    _, results, note = graded(path)
-    feedback = root / "feedback" / student / slug / f"{slug}.html"
-    if again or not feedback.is_file() or feedback.stat().st_mtime < path.stat().st_mtime:
-        say("writing the feedback")
-        ran = nbgrader(root, ["generate_feedback", slug, f"--student={student}", "--force"], say, limit)
-        if ran.code != 0:
-            note = f"graded, but the feedback could not be written: {ran.reason()}"
-    note = f"{note} {_remark(root / 'submitted' / student / slug / f'{slug}.ipynb')}"
-    score = retrying(lambda: _score(root, slug, student))
-    return Outcome(student, slug, Standing.GRADED, _line(results, note), tuple(results), score, bool(again))
 
 
 def _remark(path: Path) -> str:
@@ -109,6 +203,8 @@ def _failed(ran: Ran, limit: float) -> tuple[Standing, str]:
         return Standing.UNREADABLE, reason
     if ran.code == 0:
         return Standing.FAULT, f"not graded: nbgrader ran without our checks; nbgrader_config.py needs:\n{CONFIG}"
+    if explain(ran.log):
+        return Standing.FAULT, f"not graded: {reason}"
     return Standing.FAULT, f"not graded: {reason}; grade again, and report it if it comes back"
 
 
@@ -128,9 +224,10 @@ def _ready(root: Path, slug: str) -> str:
         if not here or retrying(lambda: _known(root, slug)) != worth:
             release(slug, root)
     except ReleaseError as mistakes:
-        return f"not graded: {mistakes}"
+        return f"not graded: {explain(str(mistakes)) or mistakes}"
     except Exception as fault:  # a broken checks.py, a gradebook that is none: every submission hears it
-        return f"not graded: {slug} cannot be prepared: {type(fault).__name__}: {fault}"
+        known = explain(str(fault))
+        return f"not graded: {known or f'{slug} cannot be prepared: {type(fault).__name__}: {fault}'}"
     return ""
 
 
@@ -140,6 +237,15 @@ def _known(root: Path, slug: str) -> dict[str, float]:
             return {cell.name: cell.max_score for cell in gradebook.find_notebook(slug, slug).grade_cells}
         except MissingEntry:
             return {}
+
+
+def _auto_scores(root: Path, slug: str, student: str) -> dict[str, float | None]:
+    with open_gradebook(root) as gradebook:
+        try:
+            grades = gradebook.find_submission_notebook(slug, slug, student).grades
+        except MissingEntry:
+            return {}
+        return {grade.name: grade.auto_score for grade in grades}
 
 
 def _score(root: Path, slug: str, student: str) -> float | None:

@@ -27,13 +27,21 @@ def open_gradebook(root: Path) -> Gradebook:
     """Return the gradebook of a course's folder, made where there is none; use it in a `with`."""
     scripts_on_path()
     wait_for_others()
-    return Gradebook(address(root))
+    return Gradebook(address(root), course_id(root) or "default_course")
 
 
 def address(root: Path) -> str:
     """Return the URL of a course's database: `c.CourseDirectory.db_url`, else gradebook.db in its folder."""
     given = settings(root).CourseDirectory.get("db_url")
     return str(given) if given else f"sqlite:///{root.resolve() / 'gradebook.db'}"
+
+
+def course_id(root: Path) -> str:
+    """Return the course's id: `c.CourseDirectory.course_id`, else nbgrader's default, which is empty.
+
+    A Postgres gradebook needs one: nbgrader's rows refer to it, and only SQLite lets that pass.
+    """
+    return str(settings(root).CourseDirectory.get("course_id") or "")
 
 
 def settings(root: Path) -> Config:

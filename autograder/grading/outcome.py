@@ -55,10 +55,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Step:
-    """Say what is being done now: number `number` of `total` submissions (from 1), and what with it."""
+    """Say what is being done now: number `number` of `total` submissions (from 1), and what with it.
+
+    `done` submissions have their outcome, and all slots together will need
+    `left` seconds for the others (None: not known yet).
+    """
 
     student: str
     slug: str
     number: int
     total: int
     doing: str
+    done: int = 0
+    left: float | None = None

@@ -18,13 +18,16 @@ def plug_in(c: Any) -> None:
 
     from autograder.grading.converting import install
     from autograder.grading.execute import ExecuteAndJudge
-    from autograder.grading.gradebook import scripts_on_path
+    from autograder.grading.feedback import harmless
+    from autograder.grading.gradebook import scripts_on_path, wait_for_others
     from autograder.grading.restore import Restore
     from autograder.grading.save import SaveVerdicts
     from autograder.release.steps.stubs import Stubs
 
     scripts_on_path()
+    wait_for_others()
     install()
+    harmless(c)
     c.CourseDirectory.release_directory = "labs"
     c.GenerateAssignment.preprocessors = [
         nb.IncludeHeaderFooter, nb.LockCells, Stubs, nb.ClearOutput, nb.CheckCellMetadata, nb.ComputeChecksums,

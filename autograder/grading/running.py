@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -10,10 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,6 +73,7 @@ class Runner:
         self._commands: dict[int, _Command] = {}
         self._number = 0
         self._closed = False
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the object)
 
     def __enter__(self) -> Runner:
         return self
@@ -132,6 +132,9 @@ class Runner:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(command.pid, signal.SIGKILL)
         listener.join(5)
+        if command.code == GONE:
+            self._errors.seek(0)
+            lines.append(self._errors.read().decode(errors="replace"))
         return Ran(None if late else command.code, "".join(lines))
 
     def _start(self, arguments: Sequence[str], output: int) -> _Command:
@@ -163,15 +166,16 @@ class Runner:
         self._link, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for each in (self._link, other):
             each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-        # The program's own end of the socket must be file descriptor 3.
-        start = f"import os, runpy; os.dup2({other.fileno()}, 3) if {other.fileno()} != 3 else 0; "
-        start += f"{other.fileno()} != 3 and os.close({other.fileno()}); "
-        start += "runpy.run_module('autograder.grading.zygote', run_name='__main__', alter_sys=True)"
         self._zygote = subprocess.Popen(
-            [sys.executable, "-c", start, *self._slugs], cwd=self.root, env=_environment(), stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            [sys.executable, "-m", "autograder.grading.zygote", str(other.fileno()), *self._slugs],
+            cwd=self.root,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._errors,
+            start_new_session=True,
             pass_fds=(other.fileno(), *self._held),
-        )  # fmt: skip
+        )
         other.close()
         self._listener = threading.Thread(target=self._listen, args=(self._link,), daemon=True)
         self._listener.start()
@@ -206,28 +210,6 @@ class Runner:
         for _, command in lost:
             command.code = GONE
             command.ended.set()
-
-
-@contextmanager
-def alone(root: Path, say: Callable[[str], None], patience: float = float("inf")) -> Iterator[int]:
-    """Be the only run that grades a course; yield the lock's file descriptor, which its commands hold, too.
-
-    A run that was killed may have left a command that still writes: the next
-    one waits until that has ended. Raises TimeoutError after `patience` seconds.
-    """
-    with (root / ".shipyard.lock").open("w") as file:
-        waited = 0.0
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if waited >= patience:
-                    raise TimeoutError(f"another run grades {root}") from None
-                say("another run grades this course; waiting for it")
-                time.sleep(0.2)
-                waited += 0.2
-        yield file.fileno()
 
 
 def _end(command: _Command) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from nbformat import NotebookNode
-from nbgrader.preprocessors import SaveAutoGrades
+from nbgrader.api import Gradebook
+from nbgrader.converters.base import NbGraderException
+from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
 from nbgrader.utils import is_grade, is_solution
 
 from autograder.checks import Result, Status
 from autograder.grading.converting import ours
+from autograder.grading.gradebook import one_transaction
+from autograder.grading.troubles import FULL, full
 from autograder.grading.verdicts import KEY, stamp
 
 OURS = re.compile(r"""^check\(["'][\w-]+["']\)$""", re.MULTILINE)
@@ -20,15 +25,30 @@ class SaveVerdicts(SaveAutoGrades):
     """Take points from the results that ExecuteAndJudge hands over in this process, from nowhere else."""
 
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
-        """Save one notebook's grades and comments, and stamp it as graded."""
+        """Save one notebook's grades and comments, and stamp it as graded.
+
+        Raises NbGraderException where the disk is full: cells that could not
+        write their files are no reason for a grade.
+        """
         own = resources.get(KEY, {})
         self._results: dict[str, Result] = {result.name: result for result in own.get("results", [])}
         self._ours = ours(resources["nbgrader"]["assignment"]) is not None
+        if self._ours and full(Path(resources["metadata"]["path"])):
+            raise NbGraderException(f"Shipyard: {FULL}")
         self._faults = self._by_answer(nb) if self._ours else {}
-        nb, resources = super().preprocess(nb, resources)
+        nb, resources = self._save(nb, resources)
         if self._ours and "results" in own:
             stamp(nb, own["results"], own.get("digest", ""), own.get("note", ""))
         return nb, resources
+
+    def _save(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+        here = resources["nbgrader"]
+        self.notebook_id, self.assignment_id = here["notebook"], here["assignment"]
+        self.student_id, self.db_url = here["student"], here["db_url"]
+        self.gradebook = Gradebook(self.db_url)
+        # All at once: a grader that is killed here must not leave half a grade.
+        with self.gradebook, one_transaction(self.gradebook):
+            return NbGraderPreprocessor.preprocess(self, nb, resources)
 
     def _add_score(self, cell: NotebookNode, resources: dict) -> None:
         name = cell.metadata.nbgrader["grade_id"]

@@ -25,7 +25,7 @@ def class_table(slug: str, outcomes: Iterable[Outcome]) -> Group:
     The word and the points tell the verdict, the colour only repeats it. Names
     of checks do not fit above columns of a terminal, numbers do.
     """
-    found = [outcome for outcome in outcomes if outcome.slug == slug]
+    found = sorted((outcome for outcome in outcomes if outcome.slug == slug), key=lambda one: one.student)
     checks = find_lab(slug).checks
     table = Table(title=f"{slug}: {find_lab(slug).title}", title_justify="left")
     table.add_column("Learner", no_wrap=True)

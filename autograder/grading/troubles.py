@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
+from pathlib import Path
 
+ROOM = 16 * 2**20  # bytes: below this, a cell that could not write its file would cost points
+FULL = "No space left on device"
 KNOWN = (
     (
         r"No space left on device|database or disk is full|\[Errno 28\]|Disk quota exceeded",
@@ -38,3 +42,10 @@ def explain(text: str) -> str:
     'the gradebook is damaged'
     """
     return next((said for pattern, said in KNOWN if re.search(pattern, text)), "")
+
+
+def full(folder: Path) -> bool:
+    """Tell whether the disk that holds a folder is too full to grade on."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free < ROOM

@@ -10,6 +10,7 @@ that was killed leaves no grading behind.
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -19,7 +20,9 @@ import socket
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # of Linux: sys/prctl.h
 GRACE = 60  # seconds to remove a workplace after an interrupt
 LOADED = (
     "nbgrader.apps.nbgraderapp", "nbgrader.apps.autogradeapp", "nbgrader.apps.generatefeedbackapp",
@@ -31,11 +34,13 @@ LOADED = (
 
 
 def main() -> None:
-    """Serve the parent, whose socket is file descriptor 3; arguments are slugs of labs to load."""
-    link = socket.socket(fileno=3)
+    """Serve the parent; arguments are the file descriptor of its socket, and slugs of labs to load."""
+    link = socket.socket(fileno=int(sys.argv[1]))
     link.set_inheritable(False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which tells us
-    load(sys.argv[1:])
+    adopt_orphans()
+    load(sys.argv[2:])
+    gc.freeze()  # what is loaded stays in memory that all commands share
     wake, bell = os.pipe()
     os.set_blocking(bell, False)
     signal.set_wakeup_fd(bell, warn_on_full_buffer=False)
@@ -53,16 +58,19 @@ def main() -> None:
                 if not order:
                     end(running)
                     return
-                order = json.loads(order)
+                order, parent = json.loads(order), os.getpid()
                 pid = os.fork()
                 if not pid:
+                    die_with(parent)
                     link.close()
                     command(order["arguments"], order["root"], order["environment"], handed[0])
                 running[pid] = order["number"]
                 os.close(handed[0])
                 tell(link, number=order["number"], pid=pid)
             for pid, code in reaped(running):
-                tell(link, number=running.pop(pid), code=code)
+                number = running.pop(pid)
+                end_orphans(running)
+                tell(link, number=number, code=code)
 
 
 def load(slugs: list[str]) -> None:
@@ -85,8 +93,8 @@ def command(arguments: list[str], root: str, environment: dict[str, str], output
     """Be one `nbgrader` command, in this process, and end with it."""
     code = 1
     try:
-        die_with_parent()
         os.setsid()
+        adopt_orphans()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -98,8 +106,8 @@ def command(arguments: list[str], root: str, environment: dict[str, str], output
             os.dup2(source, target)
         os.close(null)
         os.close(output)
-        for stream in (sys.stdout, sys.stderr):
-            stream.reconfigure(line_buffering=True, errors="replace")
+        sys.stdout = open(1, "w", buffering=1, errors="replace", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", buffering=1, errors="replace", closefd=False)  # noqa: SIM115
         from nbgrader.apps.nbgraderapp import NbGraderApp
 
         sys.argv = ["nbgrader", *arguments]
@@ -116,23 +124,50 @@ def command(arguments: list[str], root: str, environment: dict[str, str], output
         os._exit(code)
 
 
-def die_with_parent() -> None:
+def die_with(parent: int) -> None:
     """Ask Linux to end this process when the one that has forked it ends; elsewhere, nothing."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before we asked
+        os._exit(1)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every process below that loses its own, so that it can be found and ended."""
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def prctl(option: int, value: int) -> None:
+    """Set a property of this process where the system is Linux."""
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def end_orphans(running: dict[int, int]) -> None:
+    """End what commands that are gone have left: kernels, and processes that a notebook sent to the background."""
+    children = Path("/proc/self/task", str(os.getpid()), "children")
+    for _ in range(100):  # ending one may bring its children to us
+        with suppress(OSError):
+            orphans = {int(pid) for pid in children.read_text().split()} - running.keys()
+            if not orphans:
+                return
+            for pid in orphans:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            for pid in orphans:
+                with suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
+            continue
+        return
 
 
 def reaped(running: dict[int, int]) -> list[tuple[int, int]]:
     """Return (pid, exit code) of the commands that have ended; a signal's code is negative."""
     found = []
-    while running:
+    for command in running:
         with suppress(ChildProcessError):
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            pid, status = os.waitpid(command, os.WNOHANG)
             if pid:
-                if pid in running:
-                    found.append((pid, os.waitstatus_to_exitcode(status)))
-                continue
-        break
+                found.append((pid, os.waitstatus_to_exitcode(status)))
     return found
 
 
@@ -153,9 +188,10 @@ def end(running: dict[int, int]) -> None:
         for pid, _ in reaped(left):
             del left[pid]
         time.sleep(0.05)
-    for pid in running:
+    for pid in left:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
+    end_orphans({})
 
 
 if __name__ == "__main__":

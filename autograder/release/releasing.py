@@ -62,10 +62,13 @@ def _generate(slug: str, root: Path) -> dict:
     from traitlets.config import Config
 
     from autograder.grading import plug_in
+    from autograder.grading.gradebook import address, course_id
 
     config = Config()
     plug_in(config)
     config.CourseDirectory.root = str(root)
+    config.CourseDirectory.db_url = address(root)
+    config.CourseDirectory.course_id = course_id(root)
     config.CourseDirectory.assignment_id = slug
     return capture_log(GenerateAssignment(CourseDirectory(config=config), config=config, force=True))
 

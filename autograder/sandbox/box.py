@@ -12,7 +12,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import docker
@@ -43,7 +44,6 @@ class Box:
     folder: Path
     limits: Limits
     registry_port: int = 0
-    closing: ExitStack = field(default_factory=ExitStack)
 
     @property
     def docker_host(self) -> str:
@@ -54,6 +54,30 @@ class Box:
     def registry(self) -> str:
         """The sandbox's own registry as the grader and the private engine reach it; learners say localhost:5001."""
         return f"127.0.0.1:{self.registry_port}"
+
+    def wait_ready(self) -> None:
+        """Wait until the private engine answers. Raises CannotCheck with the last words of one that ended."""
+        up = self.folder / "gate" / "up"
+
+        def there() -> bool:
+            if up.exists():
+                return True
+            self.container.reload()
+            if self.container.status == "exited":
+                cause = f"The sandbox ended at once: {_last_words(self.container)}"
+                raise CannotCheck(cause, "Run `shipyard doctor`.")
+            return False
+
+        try:
+            wait_until(there, "the sandbox's engine to answer", timeout=START_SECONDS, pause=0.03)
+        except TimedOut:
+            raise CannotCheck(f"The sandbox did not come up: {_last_words(self.container)}") from None
+        except (DockerException, OSError) as error:
+            raise CannotCheck(f"The sandbox cannot be seen: {error}", "Run `shipyard doctor`.") from None
+
+    def dispose(self) -> None:
+        """Remove it now; leaving its context does so, too."""
+        dispose(self.container.client, self.token)
 
     def run(self, command: Sequence[str], user: str = "root", seconds: float = 60) -> tuple[int, bytes]:
         """Run a command inside and return its exit code and output. Raises CannotCheck where the sandbox is gone."""
@@ -95,11 +119,13 @@ def box(
     registry: bool = False,
     limits: Limits | None = None,
     seeding: str | None = None,
+    wait: bool = True,
 ) -> Iterator[Box]:
     """Start a sandbox for the submission `mark`, and leave nothing of it behind.
 
     `seed` is a volume with the images that its engine and registry start with
-    (seeding.py); `seeding` one to fill. Raises CannotCheck where it does not come up.
+    (seeding.py); `seeding` one to fill. Without `wait`, call `wait_ready` before
+    it is used. Raises CannotCheck where it does not come up.
     """
     token, limits = folders.new_token(mark), limits or Limits()
     host = engine.client(timeout=60)
@@ -112,8 +138,13 @@ def box(
                 door = stack.enter_context(Door(folder / "gate" / "registry.sock"))
                 port = door.port
             container = _create(host, token, mark, folder, limits, seed, seeding, port)
-            it = Box(token, container, folder, limits, port, stack)
-            _start(it)
+            it = Box(token, container, folder, limits, port)
+            try:
+                container.start()
+            except (DockerException, OSError) as error:
+                raise CannotCheck(f"The sandbox could not be started: {error}", "Run `shipyard doctor`.") from None
+            if wait:
+                it.wait_ready()
             yield it
     finally:
         dispose(host, token)
@@ -131,7 +162,7 @@ def _create(host, token, mark, folder, limits, seed, seeding, port) -> Container
     if port:
         environment |= {"REGISTRY": "1", "REGISTRY_PORT": str(port)}
     options = ["seccomp=unconfined"]
-    if any("apparmor" in one for one in host.info().get("SecurityOptions") or []):
+    if _apparmor():
         options.append("apparmor=unconfined")  # its default profile forbids mounting, in any namespace
     try:
         settings = host.api.create_host_config(
@@ -144,7 +175,7 @@ def _create(host, token, mark, folder, limits, seed, seeding, port) -> Container
         settings |= {"MaskedPaths": [], "ReadonlyPaths": []}
         labels = {versions.LABEL: "box", BOX: token, SUBMISSION: mark}
         made = host.api.create_container(
-            image.IMAGE, name=f"shipyard-box-{token}", hostname="sandbox", environment=environment,
+            image.IMAGE, name=_name(token), hostname="sandbox", environment=environment,
             labels=labels, host_config=settings,
         )  # fmt: skip
         return host.containers.get(made["Id"])
@@ -152,24 +183,13 @@ def _create(host, token, mark, folder, limits, seed, seeding, port) -> Container
         raise CannotCheck(f"The sandbox could not be made: {error}", "Run `shipyard up`, then grade again.") from None
 
 
-def _start(it: Box) -> None:
-    up = it.folder / "gate" / "up"
+@cache
+def _apparmor() -> bool:
+    return any("apparmor" in one for one in engine.client().info().get("SecurityOptions") or [])
 
-    def there() -> bool:
-        if up.exists():
-            return True
-        it.container.reload()
-        if it.container.status == "exited":
-            raise CannotCheck(f"The sandbox ended at once: {_last_words(it.container)}", "Run `shipyard doctor`.")
-        return False
 
-    try:
-        it.container.start()
-        wait_until(there, "the sandbox's engine to answer", timeout=START_SECONDS, pause=0.03)
-    except TimedOut:
-        raise CannotCheck(f"The sandbox did not come up: {_last_words(it.container)}") from None
-    except (DockerException, OSError) as error:
-        raise CannotCheck(f"The sandbox could not be started: {error}", "Run `shipyard doctor`.") from None
+def _name(token: str) -> str:
+    return f"shipyard-box-{token}"
 
 
 def _last_words(container: Container) -> str:
@@ -181,14 +201,13 @@ def _last_words(container: Container) -> str:
 
 def dispose(host: docker.DockerClient, token: str) -> None:
     """Remove a sandbox: its container with all that runs in it, and its folder."""
-    for container in host.containers.list(all=True, filters={"label": f"{BOX}={token}"}, ignore_removed=True):
-        try:
-            container.remove(force=True, v=True)
-        except NotFound:
-            pass
-        except APIError as error:
-            if error.status_code != 409:  # 409: it is being removed already
-                raise
+    try:
+        host.api.remove_container(_name(token), force=True, v=True)
+    except NotFound:
+        pass
+    except APIError as error:
+        if error.status_code != 409:  # 409: it is being removed already
+            raise
     folders.remove(token)
 
 

@@ -50,7 +50,7 @@ def key() -> str:
 
 @cache
 def _key() -> str:
-    sources = sorted(path for path in folder().rglob("*") if path.is_file())
+    sources = sorted(path for path in folder().glob("*") if path.is_file()) + guard_sources()
     return key_of(" ".join(PACKAGES), golang.key(), course_root() / "constraints.txt", *sources, *package())
 
 
@@ -106,9 +106,14 @@ def build() -> None:
             log=log, env={"DOCKER_BUILDKIT": "0"})  # fmt: skip
 
 
+def guard_sources() -> list[Path]:
+    """Return the files that the guard is made of; its tests are not in it."""
+    return sorted(path for path in (folder() / "guard").iterdir() if not path.name.endswith("_test.go"))
+
+
 def guard_key() -> str:
     """Return the key of the guard's source."""
-    return key_of(*sorted((folder() / "guard").glob("*")))
+    return key_of(*guard_sources())
 
 
 def guard(target: Path) -> None:

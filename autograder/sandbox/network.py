@@ -16,7 +16,7 @@ from pathlib import Path
 
 import docker
 import yaml
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import DockerException, NotFound
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
@@ -25,9 +25,11 @@ from autograder import versions
 from autograder.facts import CannotCheck
 from autograder.ground import cluster, engine
 from autograder.sandbox import folders, image
+from autograder.sandbox.locks import alone
 from autograder.waiting import TimedOut, wait_until
 
 GATE = "shipyard-gate"
+NODE_LABEL = "shipyard.node"  # a cluster that was made anew needs its policy anew
 NAME = f"shipyard-boxes:{versions.REGISTRY_PORT}"  # the registry in the rewritten names, as in the policy
 HOSTS = f"/etc/containerd/certs.d/{NAME}"
 REGISTRY_LABEL = "shipyard.io/registry"
@@ -41,9 +43,14 @@ def open_gate(api: client.ApiClient) -> None:
     Raises CannotCheck where that cannot be done.
     """
     try:
-        if _run_gate(engine.client(timeout=60)):
-            _tell_node()
-            _apply_policy(api)
+        host = engine.client(timeout=60)
+        if _is_open(host):
+            return
+        with alone("gate"):
+            if not _is_open(host):
+                _tell_node()
+                _apply_policy(api)
+                _run_gate(host)  # last: that it runs says that all is there
     except (DockerException, OSError) as error:
         raise CannotCheck(f"The sandboxes' gate does not start: {error}", "Run `shipyard doctor`.") from error
     except (ApiException, HTTPError) as error:
@@ -95,7 +102,8 @@ def forget_images(token: str, keep: set[str]) -> None:
     if not ours:
         return
     for digest in set(ours.values()) & keep:
-        kept = f"shipyard-seed/image:{digest[7:19]}"
+        # With the host in front: the node's Kubernetes side takes a bare name for docker.io's and finds nothing.
+        kept = f"{NAME}/seed/image:{digest[7:19]}"
         if kept not in names:
             source = next(name for name, its in ours.items() if its == digest)
             node.exec_run(["ctr", "-n", "k8s.io", "images", "tag", source, kept])
@@ -116,32 +124,32 @@ def images_of(token: str) -> list[str]:
     return [name for name in listed.decode(errors="replace").split() if name.startswith(f"{NAME}/{token}/")]
 
 
-def _run_gate(host: docker.DockerClient) -> bool:
-    """See that today's gate runs; return whether it had to be started."""
-    wanted = host.images.get(image.GATE_IMAGE).id
+def _is_open(host: docker.DockerClient) -> bool:
+    """Tell whether today's gate runs, for today's cluster."""
     try:
-        there = host.containers.get(GATE)
-        if there.status == "running" and there.image.id == wanted and (folders.gate() / "api.sock").is_socket():
-            return False
-        there.remove(force=True, v=True)
+        there, node = host.containers.get(GATE), host.containers.get(cluster.NODE)
     except NotFound:
-        pass
+        return False
+    socket = (folders.gate() / "api.sock").is_socket()
+    today = there.labels.get(NODE_LABEL) == node.id and there.image.id == host.images.get(image.GATE_IMAGE).id
+    return there.status == "running" and socket and today
+
+
+def _run_gate(host: docker.DockerClient) -> None:
+    with suppress(NotFound):
+        host.containers.get(GATE).remove(force=True, v=True)
+    node = host.containers.get(cluster.NODE)
     for folder in (folders.boxes(), folders.gate()):
         folder.mkdir(parents=True, exist_ok=True)
     (folders.gate() / "api.sock").unlink(missing_ok=True)
-    try:
-        host.containers.run(
-            image.GATE_IMAGE, ["route", "tcp::5000", "/boxes", f"unix:/gate/api.sock=tcp:{cluster.NODE}:6443"],
-            name=GATE, detach=True, network="kind", read_only=True, cap_drop=["ALL"], mem_limit="128m",
-            pids_limit=64, security_opt=["no-new-privileges"], restart_policy={"Name": "unless-stopped"},
-            user=f"{folders.boxes().stat().st_uid}", labels={versions.LABEL: "gate"},
-            volumes=[f"{folders.boxes()}:/boxes:ro", f"{folders.gate()}:/gate"],
-        )  # fmt: skip
-    except APIError as error:
-        if error.status_code != 409:  # 409: another grader starts it at the same time
-            raise
+    host.containers.run(
+        image.GATE_IMAGE, ["route", "tcp::5000", "/boxes", f"unix:/gate/api.sock=tcp:{cluster.NODE}:6443"],
+        name=GATE, detach=True, network="kind", read_only=True, cap_drop=["ALL"], mem_limit="128m",
+        pids_limit=64, security_opt=["no-new-privileges"], restart_policy={"Name": "unless-stopped"},
+        user=f"{folders.boxes().stat().st_uid}", labels={versions.LABEL: "gate", NODE_LABEL: node.id},
+        volumes=[f"{folders.boxes()}:/boxes:ro", f"{folders.gate()}:/gate"],
+    )  # fmt: skip
     wait_until((folders.gate() / "api.sock").is_socket, "the gate to open", timeout=20, pause=0.05)
-    return True
 
 
 def _tell_node() -> None:

@@ -28,10 +28,16 @@ class Sandboxed:
     place: Place
     kernel_manager: type[AsyncKernelManager]
     keep: str
+    pool: ThreadPoolExecutor
+    over: bool  # whether the learner's is not needed once the notebook has run: no pod pulls from its registry
 
     def take_back(self) -> list[str]:
         """End the learner's processes and bring the folder back; return what had to be left out."""
-        return copying.take_back(self.learner, self.place.work, self.keep)
+        left_out = copying.take_back(self.learner, self.place.work, self.keep)
+        if self.over:
+            self.pool.submit(self.learner.dispose)  # its memory is free while we judge
+        self.judge.wait_ready()
+        return left_out
 
 
 @contextmanager
@@ -47,22 +53,26 @@ def sandboxed(
     """
     sweep(mark)
     seed, registry = seeding.have(lab), "cluster" in lab.needs
+    place, variables, keep = Place(work=work, salt=salt), {}, set()
+    tokens: list[str] = []
     with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(2))
         aside = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="shipyard-")))
-        place, variables = Place(work=work, salt=salt), {}
+        boxes = stack.enter_context(_Two(pool, mark, seed, registry))  # they start while the namespace is made
         if registry:
             from autograder.grading.namespace import connect, namespace
 
             api = connect()
             stack.callback(api.close)
             network.open_gate(api)
-            keep: set[str] = set()
-            stack.callback(lambda: network.forget_images(learner.token, keep))
+            stack.callback(lambda: [network.forget_images(token, keep) for token in tokens])
             place, variables = stack.enter_context(namespace(mark, lab.slug, student, work, salt, aside, say))
-        learner, judge = _two(stack, mark, seed, registry)
+        learner, judge = boxes.started()
         if registry:
+            tokens.append(learner.token)
             network.assign(api, place.namespace, learner.token)
             network.kubeconfig(Path(variables["KUBECONFIG"]), learner.folder / "in" / "kubeconfig")
+            judge.wait_ready()
             keep |= digests(judge)
         try:
             copying.hand_in(work, learner)
@@ -72,15 +82,29 @@ def sandboxed(
             work=work, namespace=place.namespace, context=place.context, salt=salt, docker_host=judge.docker_host,
             **({"registry": judge.registry} if registry else {}),
         )  # fmt: skip
-        yield Sandboxed(learner, judge, place, manager_for(learner), f"{lab.slug}.ipynb")
+        yield Sandboxed(learner, judge, place, manager_for(learner), f"{lab.slug}.ipynb", pool, over=not registry)
 
 
-def _two(stack: ExitStack, mark: str, seed: str, registry: bool) -> tuple[Box, Box]:
-    """Start both at once: each mostly waits."""
-    made = [box(mark, seed=seed, registry=registry) for _ in range(2)]
-    with ThreadPoolExecutor(2) as pool:
-        started = [pool.submit(stack.enter_context, one) for one in made]
-    return started[0].result(), started[1].result()
+class _Two:
+    """Start two sandboxes at once, the second without waiting for it, and end them at once."""
+
+    def __init__(self, pool: ThreadPoolExecutor, mark: str, seed: str, registry: bool):
+        self._pool = pool
+        self._boxes = [box(mark, seed=seed, registry=registry, wait=wait) for wait in (True, False)]
+
+    def __enter__(self) -> _Two:
+        self._started = [self._pool.submit(one.__enter__) for one in self._boxes]
+        return self
+
+    def started(self) -> tuple[Box, Box]:
+        """Return the learner's and the judge's. Raises CannotCheck where one does not start."""
+        return self._started[0].result(), self._started[1].result()
+
+    def __exit__(self, *_: object) -> None:
+        # A context that was not entered (its start failed) has tidied up by itself.
+        entered = [one for one, began in zip(self._boxes, self._started, strict=True) if not began.exception()]
+        for ended in [self._pool.submit(one.__exit__, None, None, None) for one in entered]:
+            ended.result()
 
 
 def digests(it: Box) -> set[str]:

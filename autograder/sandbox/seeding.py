@@ -22,6 +22,7 @@ from autograder.ground.images import key_of
 from autograder.labs import Lab, course_root
 from autograder.sandbox import image
 from autograder.sandbox.box import Box, box
+from autograder.sandbox.locks import alone
 from autograder.waiting import TimedOut, wait_until
 
 BASES = (versions.PYTHON_IMAGE, versions.PYTHON_IMAGE_FULL)
@@ -57,7 +58,11 @@ def have(lab: Lab) -> str:
     Raises CannotCheck where that fails.
     """
     host, name = engine.client(timeout=300), volume(lab)
-    if not _there(host, _done(name)):
+    if _there(host, _done(name)):
+        return name
+    with alone("seeds"):
+        if _there(host, _done(name)):  # another grader has made it meanwhile
+            return name
         _remove(host, name)
         _forget_older(host, name)
         host.volumes.create(name, labels={versions.LABEL: "seed", SEED: "1"})

@@ -1,0 +1,44 @@
+"""Write feedback pages: the page, and no file beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nbgrader.converters.generate_feedback import GenerateFeedback
+
+from autograder.grading.converting import ours
+from autograder.grading.harmless import Harmless
+
+
+class PageOnly(GenerateFeedback):
+    """Leave the files of a graded folder where they are.
+
+    nbgrader copies them all into the feedback: checks.py, the course's files,
+    and whatever the notebook wrote.
+    """
+
+    def init_assignment(self, assignment_id: str, student_id: str) -> None:
+        """Copy nothing for a lab of ours."""
+        if ours(assignment_id) is None:
+            super().init_assignment(assignment_id, student_id)
+
+
+def harmless(c: object) -> None:
+    """Configure nbconvert's HTML exporter, which feedback pages and Formgrader use, to show strangers' work safely."""
+    c.HTMLExporter.preprocessors = [Harmless]
+    c.HTMLExporter.filters = {
+        "markdown2html": "autograder.grading.harmless.markdown2html",
+        "highlight_code": "autograder.grading.harmless.highlight_code",
+    }
+
+
+def complete(page: Path, graded: Path) -> bool:
+    """Tell whether a page is newer than the graded notebook, and was written to its end."""
+    try:
+        if page.stat().st_mtime < graded.stat().st_mtime:
+            return False
+        with page.open("rb") as file:
+            file.seek(max(0, page.stat().st_size - 200))
+            return b"</html>" in file.read()
+    except FileNotFoundError:
+        return False

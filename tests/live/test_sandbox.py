@@ -229,3 +229,16 @@ def test_one_name_is_each_submissions_own_image_in_engine_registry_and_pods(seed
         assert (engines, pods) == (name, name)
     for mark in marks.values():
         wait_until(lambda mark=mark: not left_behind(mark, cluster=True), "everything to be gone", timeout=120)
+
+
+@pytest.mark.cluster
+def test_one_that_ends_takes_no_image_from_another(seed: str, tmp_path: Path):
+    """The lab's own image is one image on the node, under a name for each submission."""
+    start = (
+        "!kubectl run {name} --image=localhost:5001/digits:v1 > /dev/null\n"
+        "!kubectl wait --for=condition=Ready pod/{name} --timeout=60s"
+    )
+    with opened(LAB3, tmp_path / "stays") as stays:
+        with opened(LAB3, tmp_path / "ends") as ends:
+            assert "condition met" in notebook(ends, start.format(name="one"))[0]
+        assert "condition met" in notebook(stays, start.format(name="two"))[0]

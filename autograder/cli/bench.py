@@ -25,7 +25,7 @@ from autograder.ground.down import down
 from autograder.ground.progress import Board, duration
 from autograder.ground.shell import run as shell
 from autograder.ground.step import cache_dir, climb, tools
-from autograder.ground.up import cluster_steps, docker_steps
+from autograder.ground.up import all_steps
 from autograder.labs import course_root
 
 Figure = tuple[str, str]
@@ -65,7 +65,7 @@ def grading(board: Board, scratch: Path, cold: bool, learners: int) -> Iterator[
         for name, seconds in board.times.items():
             yield f"  {name}", duration(seconds)
     else:
-        climb([*docker_steps(), *cluster_steps()], board.say)
+        climb(all_steps(), board.say)
         graded = run(
             board, chosen_labs(None), sample(scratch / "class", learners=learners), None, learners, force=False
         )
@@ -93,7 +93,7 @@ def spread(seconds: list[float]) -> str:
 def warm() -> Iterator[Figure]:
     """Time looking whether everything is there."""
     started = time.monotonic()
-    for step in (*docker_steps(), *cluster_steps()):
+    for step in all_steps():
         step.ready()
     yield "warm start (all steps looked at)", f"{time.monotonic() - started:.2f} s"
 

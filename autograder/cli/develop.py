@@ -15,6 +15,7 @@ from autograder.ground.progress import Board
 from autograder.ground.shell import apt_install
 from autograder.ground.step import Step, cache_dir, climb
 from autograder.labs import course_root
+from autograder.sandbox.image import steps as sandbox_steps
 
 console = Console(soft_wrap=True)
 
@@ -43,7 +44,7 @@ def test(
         raise typer.Exit(quick.returncode)
     bring_up(with_cluster=True)
     with Board(console) as board:
-        climb([chromium()], board.say)
+        climb([chromium(), *sandbox_steps()], board.say)
     # A live test that finds something missing now fails instead of being skipped.
     environment = {**os.environ, "SHIPYARD_LIVE": "required"}
     chosen = [] if everything else ["-m", "not slow"]

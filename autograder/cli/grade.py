@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,8 @@ from autograder.ground.progress import Board, duration
 from autograder.ground.step import climb
 from autograder.ground.up import cluster_steps, docker_steps
 from autograder.labs import Lab
+from autograder.sandbox import wanted
+from autograder.sandbox.image import steps as sandbox_steps
 
 LEARNERS = 8  # in the sample class: some right, some wrong, some broken
 
@@ -38,10 +41,15 @@ def grade(
     learners: Annotated[int, typer.Option(help="How many learners the sample class has.")] = LEARNERS,
     force: Annotated[bool, typer.Option(help="Grade again what has a grade.")] = False,
     jobs: Annotated[int | None, typer.Option(min=1, help="Grade so many at once. Without it: what fits.")] = None,
+    sandbox: Annotated[
+        bool | None, typer.Option(help="Run each submission in a sandbox with a Docker engine of its own.")
+    ] = None,
     context: Context = None,
 ) -> None:
     """Bring up what is missing and grade a class with nbgrader; run again, it grades what is missing."""
     choose(context)
+    if sandbox is not None:
+        os.environ["SHIPYARD_SANDBOX"] = str(int(sandbox))
     labs = chosen_labs(lab)  # those that need only Docker first: the cluster is made meanwhile
     if course:
         check_course(course, labs)
@@ -80,6 +88,8 @@ def run(
     """Bring up what is missing and grade; labs whose ground cannot be had are told in `faults`."""
     started = time.monotonic()
     climb(docker_steps(), board.say)
+    if wanted():
+        climb(sandbox_steps(), board.say)
     cluster = None
     if any("cluster" in one.needs for one in labs):
         forecast(cluster_steps(), board)

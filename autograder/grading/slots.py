@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from autograder.labs import Lab
+from autograder.sandbox import wanted
 
 GIB = 2**30
 
@@ -24,7 +25,7 @@ def allowed_jobs(lab: Lab, jobs: int) -> int:
     Without sandboxes, submissions share one engine and its fixed names
     (`localhost:5001/digits:v1`): then they must go one after the other.
     """
-    return jobs if not lab.needs or os.environ.get("SHIPYARD_SANDBOX", "0") != "0" else 1
+    return jobs if not lab.needs or wanted() else 1
 
 
 def cores() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from rich import box
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -27,10 +28,10 @@ def class_table(slug: str, outcomes: Iterable[Outcome]) -> Group:
     """
     found = sorted((outcome for outcome in outcomes if outcome.slug == slug), key=lambda one: one.student)
     checks = find_lab(slug).checks
-    table = Table(title=f"{slug}: {find_lab(slug).title}", title_justify="left")
+    table = Table(title=f"{slug}: {find_lab(slug).title}", title_justify="left", box=box.SIMPLE_HEAD, padding=0)
     table.add_column("Learner", no_wrap=True)
     for place in range(1, len(checks) + 1):
-        table.add_column(str(place), justify="center")
+        table.add_column(str(place), justify="center", no_wrap=True)
     table.add_column("Points", justify="right", no_wrap=True)
     table.add_column("Seconds", justify="right", no_wrap=True)
     for outcome in found:

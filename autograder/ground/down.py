@@ -13,6 +13,7 @@ from autograder import versions
 from autograder.ground import cluster, engine
 from autograder.ground.step import cache_dir, tools
 
+SOCKETS = Path("/run/shipyard")  # of sandboxes; they are gone by then
 LABELS = (versions.LABEL, f"{versions.LABEL}.lab", f"{versions.LABEL}.submission")
 
 
@@ -46,6 +47,8 @@ def down(say: Callable[[str], None], cache: bool = False) -> list[str]:
             if network.name == "kind" and not network.containers:
                 network.remove()
         client.images.prune()
+        if engine.pid_file():  # on an engine of ours, all that builds kept is ours, too
+            client.api.prune_builds()
         left += remains(client)
         client.close()
     if engine.pid_file():
@@ -56,6 +59,7 @@ def down(say: Callable[[str], None], cache: bool = False) -> list[str]:
         for link in (tools() / name, Path("/usr/local/bin") / name):
             if link.is_symlink() and "shipyard" in str(link.readlink()):
                 link.unlink()
+    shutil.rmtree(SOCKETS, ignore_errors=True)
     if cache:
         say("the caches")
         shutil.rmtree(cache_dir(), ignore_errors=True)

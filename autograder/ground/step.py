@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class StepFailed(CannotCheck):
     """Say which step failed; `cause` and `fix` as in CannotCheck."""
 
 
-def climb(steps: Sequence[Step], say: Callable[[str, Step, float], None]) -> None:
+def climb(steps: Iterable[Step], say: Callable[[str, Step, float], None]) -> None:
     """Run the steps that are not ready, in order.
 
     `say(event, step, seconds)` hears "ready", "start" and "done". Raises

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from autograder.ground import cluster, engine, images
 from autograder.ground.step import Step
 
@@ -14,3 +16,9 @@ def docker_steps() -> list[Step]:
 def cluster_steps() -> list[Step]:
     """Return the further steps to a cluster, for labs that need "cluster"."""
     return cluster.steps()
+
+
+def all_steps() -> Iterator[Step]:
+    """Yield all steps; those to the cluster are listed only when the engine, which they ask, is there."""
+    yield from docker_steps()
+    yield from cluster_steps()

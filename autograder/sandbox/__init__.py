@@ -4,3 +4,10 @@ with box(lab, mark, work) as it:          # box.py: start, dispose
     it.docker_host, it.kernel_manager()   # the private engine; the learner's kernel
 left_behind(it.token)                     # proof.py: nothing
 """
+
+import os
+
+
+def wanted() -> bool:
+    """Tell whether submissions run in sandboxes: SHIPYARD_SANDBOX is set and not 0 (`shipyard grade --sandbox`)."""
+    return os.environ.get("SHIPYARD_SANDBOX", "0") not in ("", "0")

@@ -16,7 +16,7 @@ from autograder.grading.sample import sample
 from autograder.grading.verdicts import graded
 from autograder.ground import engine
 from autograder.ground.step import climb
-from autograder.ground.up import cluster_steps, docker_steps
+from autograder.ground.up import all_steps
 from autograder.waiting import wait_until
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
@@ -57,7 +57,7 @@ def test_engine_killed_while_grading_gives_no_grade_and_a_second_run_completes(c
         code = process.wait(timeout=600)
     finally:
         process.kill()
-        climb([*docker_steps(), *cluster_steps()], lambda *_: None)
+        climb(all_steps(), lambda *_: None)
     said = log.read_text()
     assert code == 1, said
     assert "Traceback" not in said

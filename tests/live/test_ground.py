@@ -14,7 +14,7 @@ from kubernetes import client as api
 from autograder import versions
 from autograder.ground import cluster, doctor, engine
 from autograder.ground.step import climb, tools
-from autograder.ground.up import cluster_steps, docker_steps
+from autograder.ground.up import all_steps
 from autograder.waiting import wait_until
 
 pytestmark = pytest.mark.docker
@@ -52,7 +52,7 @@ def finished(core: api.CoreV1Api, namespace: str, name: str) -> str | None:
 @pytest.mark.cluster
 def test_when_everything_is_up_no_step_runs_again():
     said = []
-    climb([*docker_steps(), *cluster_steps()], lambda event, step, seconds: said.append(event))
+    climb(all_steps(), lambda event, step, seconds: said.append(event))
     assert set(said) == {"ready"}
 
 
@@ -155,6 +155,6 @@ def test_a_killed_engine_comes_back_with_its_cluster():
     os.kill(int(engine.pid_file()), signal.SIGKILL)
     wait_until(lambda: not engine.answers(), "the engine to be gone", timeout=10)
     started = time.monotonic()
-    climb([*docker_steps(), *cluster_steps()], lambda *_: None)
+    climb(all_steps(), lambda *_: None)
     assert cluster.answers() and cluster.addons_ready()
     print(f"\nengine killed, everything back after {time.monotonic() - started:.0f} s")

@@ -217,7 +217,7 @@ def test_one_name_is_each_submissions_own_image_in_engine_registry_and_pods(seed
                 "!kubectl run who --image=localhost:5001/digits:v1 > /dev/null\n"
                 "!kubectl wait --for=condition=Ready pod/who --timeout=90s > /dev/null; kubectl logs who",
                 "!kubectl get pods -A; kubectl get nodes; kubectl get secrets -n kube-system\n"
-                "!kubectl run h --image=x --overrides='{\"spec\":{\"hostNetwork\":true}}'",
+                '!kubectl run h --image=x --overrides=\'{"spec":{"hostNetwork":true}}\'',
             )
             assert others.count("(Forbidden)") == 4, others
             it.take_back()

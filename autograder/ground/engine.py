@@ -109,8 +109,12 @@ def forget_the_dead() -> None:
     """Remove the pid file of an engine that was killed: its number may be another program's by now."""
     noted = Path("/var/run/docker.pid")
     if noted.exists():
-        command = Path(f"/proc/{noted.read_text().strip()}/comm")
-        if not command.exists() or command.read_text().strip() != "dockerd":
+        try:
+            name, _, rest = Path(f"/proc/{noted.read_text().strip()}/stat").read_text().rpartition(")")
+            alive = name.endswith("(dockerd") and rest.split()[0] != "Z"
+        except OSError:
+            alive = False
+        if not alive:
             noted.unlink()
 
 

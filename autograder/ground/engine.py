@@ -106,16 +106,25 @@ def start() -> None:
 
 
 def forget_the_dead() -> None:
-    """Remove the pid file of an engine that was killed: its number may be another program's by now."""
-    noted = Path("/var/run/docker.pid")
-    if noted.exists():
-        try:
-            name, _, rest = Path(f"/proc/{noted.read_text().strip()}/stat").read_text().rpartition(")")
-            alive = name.endswith("(dockerd") and rest.split()[0] != "Z"
-        except OSError:
-            alive = False
-        if not alive:
+    """Remove the pid files of an engine and a containerd that were killed.
+
+    The numbers may be other programs' by now, or processes that ended and are
+    not reaped: the engine takes both for itself and refuses to start, or waits
+    for a containerd that never answers.
+    """
+    for noted, name in ((Path("/var/run/docker.pid"), "dockerd"),
+                        (Path("/var/run/docker/containerd/containerd.pid"), "containerd")):  # fmt: skip
+        if noted.exists() and not runs(noted.read_text().strip(), name):
             noted.unlink()
+
+
+def runs(pid: str, name: str) -> bool:
+    """Tell whether that process is the named program and has not ended."""
+    try:
+        command, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
+    except OSError:
+        return False
+    return command.endswith(f"({name}") and rest.split()[0] != "Z"
 
 
 def wait_for_answer(process: subprocess.Popen | None) -> None:

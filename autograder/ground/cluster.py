@@ -38,18 +38,16 @@ def own() -> bool:
     return context() == versions.CONTEXT
 
 
-def connection(timeout: float = 5) -> api.ApiClient:
-    """Return a client of the cluster. Raises CannotCheck where there is no such context."""
+def connection() -> api.ApiClient:
+    """Return a client of the cluster with the user's own rights. Raises CannotCheck where there is no such context."""
     try:
         # The client library reads KUBECONFIG when it is imported; we, when it is used.
-        connected = kubeconfig.new_client_from_config(os.environ.get("KUBECONFIG"), context())
+        return kubeconfig.new_client_from_config(os.environ.get("KUBECONFIG"), context())
     except (kubeconfig.ConfigException, OSError) as error:
         raise CannotCheck(
-            f"the kubeconfig has no usable context {context()!r} ({error})",
-            "Run `shipyard up`, or name another with --context.",
+            f"There is no cluster called {context()} in the kubeconfig: {error}",
+            "Run `shipyard up`, or name yours with --context.",
         ) from None
-    connected.configuration.retries = 0
-    return connected
 
 
 def answers(timeout: float = 4) -> bool:

@@ -60,9 +60,10 @@ def sandboxed(
         aside = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="shipyard-")))
         boxes = stack.enter_context(_Two(pool, mark, seed, registry))  # they start while the namespace is made
         if registry:
-            from autograder.grading.namespace import connect, namespace
+            from autograder.grading.namespace import namespace
+            from autograder.ground.cluster import connection
 
-            api = connect()
+            api = connection()
             stack.callback(api.close)
             network.open_gate(api)
             stack.callback(lambda: [network.forget_images(token, keep) for token in tokens])

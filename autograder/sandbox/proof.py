@@ -66,10 +66,11 @@ def _mounts(mark: str) -> list[str]:
 
 
 def _in_cluster(mark: str) -> list[str]:
-    from autograder.grading.namespace import LABEL, connect
+    from autograder.grading.namespace import LABEL
+    from autograder.ground.cluster import connection
     from autograder.sandbox.network import images_of
 
-    api = connect()
+    api = connection()
     spaces = client.CoreV1Api(api).list_namespace(label_selector=f"{LABEL}={mark[:10]}").items
     found = [f"namespace {one.metadata.name} ({one.status.phase})" for one in spaces]
     return found + [f"image on the node: {name}" for name in images_of(mark)]

@@ -28,7 +28,7 @@ def namespace_of(tmp_path):
 
 @pytest.mark.cluster
 def test_learner_has_rights_in_the_own_namespace_only(tmp_path):
-    with workplace(CLUSTER, "ada", tmp_path) as (place, variables):
+    with workplace(CLUSTER, "ada", tmp_path) as (place, variables, _):
         assert run(variables, "kubectl", "create", "configmap", "own", "--from-literal=a=1").returncode == 0
         assert (
             "own" in run({}, "kubectl", "--context", place.context, "-n", place.namespace, "get", "configmaps").stdout
@@ -58,7 +58,7 @@ def test_what_a_killed_run_left_is_gone_before_the_next(tmp_path):
     first = workplace(CLUSTER, "ada", tmp_path)
     _, variables = first.__enter__()
     assert run(variables, "kubectl", "create", "configmap", "old", "--from-literal=a=1").returncode == 0
-    with workplace(CLUSTER, "ada", tmp_path) as (_, variables):
+    with workplace(CLUSTER, "ada", tmp_path) as (_, variables, _):
         assert "old" not in run(variables, "kubectl", "get", "configmaps", "-o", "name").stdout
     first.__exit__(None, None, None)
 
@@ -76,7 +76,7 @@ def test_what_docker_made_is_removed_and_nothing_else(tmp_path):
     engine = docker.from_env()
     other = engine.containers.create("python:3.11-slim", ["true"])
     try:
-        with workplace(ENGINE, "ada", tmp_path) as (_, variables):
+        with workplace(ENGINE, "ada", tmp_path) as (_, variables, _):
             assert run(variables, "docker", "build", "-t", "workplace-test", str(tmp_path)).returncode == 0
             assert (
                 run(

@@ -102,7 +102,7 @@ def run(
             try:
                 cluster.wait()
             except CannotCheck as fault:
-                graded.faults.append(f"{one.slug} was not graded: {fault.cause} {fault.fix}")
+                graded.faults.append(f"{one.slug} was not graded: {fault.cause.rstrip('.')}. {fault.fix}")
                 continue
         for outcome in grade_class(root, [one.slug], students, force, Teller(board), jobs=jobs):
             graded.outcomes.append(outcome)

@@ -42,10 +42,16 @@ RIGHTS = [
 ]
 QUOTA = {
     "pods": "15", "requests.cpu": "2", "requests.memory": "2Gi", "limits.memory": "6Gi", "services": "8",
-    "services.nodeports": "0", "services.loadbalancers": "0", "persistentvolumeclaims": "2",
+    "services.nodeports": "0", "services.loadbalancers": "0", "persistentvolumeclaims": "2", "requests.storage": "4Gi",
+    # What fills the cluster's database, 1 MB an object, or the node's disk.
+    "configmaps": "20", "secrets": "20", "count/deployments.apps": "20", "count/replicasets.apps": "60",
+    "count/jobs.batch": "20", "count/horizontalpodautoscalers.autoscaling": "5", "limits.ephemeral-storage": "20Gi",
 }  # fmt: skip
 # A learner alone has no quota: pods that ask for nothing must run here too, so they get modest defaults.
-DEFAULTS = {"default": {"cpu": "1", "memory": "512Mi"}, "default_request": {"cpu": "25m", "memory": "64Mi"}}
+DEFAULTS = {
+    "default": {"cpu": "1", "memory": "512Mi", "ephemeral-storage": "1Gi"},
+    "default_request": {"cpu": "25m", "memory": "64Mi", "ephemeral-storage": "16Mi"},
+}
 
 
 @contextmanager

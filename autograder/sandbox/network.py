@@ -24,6 +24,7 @@ from urllib3.exceptions import HTTPError
 from autograder import versions
 from autograder.facts import CannotCheck
 from autograder.ground import cluster, engine
+from autograder.ground.images import key_of
 from autograder.sandbox import folders, image
 from autograder.sandbox.locks import alone
 from autograder.waiting import TimedOut, wait_until
@@ -35,6 +36,8 @@ HOSTS = f"/etc/containerd/certs.d/{NAME}"
 REGISTRY_LABEL = "shipyard.io/registry"
 API_INSIDE = "https://127.0.0.1:6443"  # the API server's certificate names 127.0.0.1
 POLICY = "shipyard-own-registry"
+POLICY_KEY = "shipyard.io/key"  # of the policies' text: a cluster may have older ones
+PODS = "10.244.0.0/16"  # the pods' addresses: kind's default, and our node's
 
 
 def open_gate(api: client.ApiClient) -> None:
@@ -44,13 +47,15 @@ def open_gate(api: client.ApiClient) -> None:
     """
     try:
         host = engine.client(timeout=60)
-        if _is_open(host):
+        _fence_node()
+        if _is_open(host) and _in_place(api):
             return
         with alone("gate"):
+            if not _in_place(api):
+                _apply_policies(api)
             if not _is_open(host):
                 _tell_node()
-                _apply_policy(api)
-                _run_gate(host)  # last: that it runs says that all is there
+                _run_gate(host)
     except (DockerException, OSError) as error:
         raise CannotCheck(f"The sandboxes' gate does not start: {error}", "Run `shipyard doctor`.") from error
     except (ApiException, HTTPError) as error:
@@ -160,23 +165,54 @@ def _tell_node() -> None:
     node.exec_run(["sh", "-c", f"mkdir -p {HOSTS} && echo '{hosts}' > {HOSTS}/hosts.toml"])
 
 
-def _apply_policy(api: client.ApiClient) -> None:
-    text = (image.folder() / "cluster" / "own-registry.yaml").read_text()
-    for document in yaml.safe_load_all(text):
-        kind = {"MutatingAdmissionPolicy": "mutatingadmissionpolicies"}.get(
-            document["kind"], "mutatingadmissionpolicybindings"
-        )
+def _fence_node() -> None:
+    """Keep pods from all that is not the cluster: the host's services, a cloud's metadata, the internet.
+
+    Asked each time: a node that was started again has lost it. The API server
+    is the node itself, and stays within reach.
+    """
+    node = cluster.node_container()
+    if node is None:
+        raise CannotCheck("The cluster's node does not run.", "Run `shipyard up`, then grade again.")
+    rule = f"FORWARD -s {PODS} ! -d {PODS} -o eth0 -j REJECT"
+    done = node.exec_run(["sh", "-c", f"iptables -w -C {rule} 2> /dev/null || iptables -w -I {rule}"])
+    if done.exit_code:
+        raise CannotCheck(f"Pods cannot be kept from the host's network: {done.output.decode(errors='replace')}")
+
+
+def _policies() -> list[Path]:
+    return sorted((image.folder() / "cluster").glob("*.yaml"))
+
+
+def _in_place(api: client.ApiClient) -> bool:
+    """Tell whether the cluster has today's policies."""
+    path = f"/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies/{POLICY}"
+    try:
+        found, _, _ = api.call_api(path, "GET", auth_settings=["BearerToken"], response_type="object")
+    except ApiException as error:
+        if error.status == 404:
+            return False
+        raise
+    return found["metadata"].get("labels", {}).get(POLICY_KEY) == key_of(*_policies())
+
+
+def _apply_policies(api: client.ApiClient) -> None:
+    # The last one is the one that _in_place looks at.
+    for document in (one for path in _policies() for one in yaml.safe_load_all(path.read_text())):
+        kind = document["kind"].lower()
+        kind = kind.removesuffix("y") + "ies" if kind.endswith("policy") else kind + "s"
+        document["metadata"]["labels"][POLICY_KEY] = key_of(*_policies())
         api.call_api(
             f"/apis/{document['apiVersion']}/{kind}/{document['metadata']['name']}", "PATCH",
             query_params=[("fieldManager", "shipyard"), ("force", "true")],
             header_params={"Content-Type": "application/apply-patch+yaml", "Accept": "application/json"},
             body=document, auth_settings=["BearerToken"], response_type="object",
         )  # fmt: skip
-    wait_until(lambda: _in_force(api), "the policy to be in force", timeout=30, pause=0.3)
+    wait_until(lambda: _in_force(api), "the policies to be in force", timeout=30, pause=0.3)
 
 
 def _in_force(api: client.ApiClient) -> bool:
-    """Try the policy on a pod that is not made: the API server takes a moment to load one."""
+    """Try the policies on objects that are not made: the API server takes a moment to load one."""
     core, name = client.CoreV1Api(api), "shipyard-policy"
     labels = {REGISTRY_LABEL: "try"}
     try:
@@ -193,6 +229,11 @@ def _in_force(api: client.ApiClient) -> bool:
             return False
         raise
     if not made.spec.containers[0].image.startswith(f"{NAME}/try/"):
+        return False
+    ports = [{"port": 80}]
+    service = {"metadata": {"name": "try"}, "spec": {"externalIPs": ["192.0.2.9"], "ports": ports}}
+    with suppress(ApiException):  # which says that it is refused
+        core.create_namespaced_service(name, service, dry_run="All")
         return False
     core.delete_namespace(name)
     return True

@@ -22,6 +22,7 @@ from autograder.probes.apiserver import call
 from autograder.probes.engine import LABEL
 from autograder.probes.kubernetes import Kube
 from autograder.probes.pods import Pod
+from autograder.probes.words import tail
 
 START_SECONDS = 60
 SETTLE_SECONDS = 3  # events come late: those about the time before the server answered must be in
@@ -84,7 +85,8 @@ class Trial:
         """Return how often readiness and startup probes have failed, and what the last one said."""
         events = [event for event in self.kube.events(50, about=self.name) if event.reason == "Unhealthy"]
         events = [event for event in events if not event.message.startswith("Liveness")]
-        return sum(event.count for event in events), events[0].message if events else ""
+        # A probe by command may have printed much; why it failed stands in its last line.
+        return sum(event.count for event in events), tail(events[0].message, lines=1) if events else ""
 
     def _answers(self, port: int, path: str) -> bool:
         try:

@@ -16,11 +16,12 @@ from autograder.ground.shell import apt_install, run
 from autograder.ground.step import Step, cache_dir
 from autograder.labs import course_root
 
-IMAGE = f"{node.PREFIX}/sandbox:1"
+IMAGE = f"{node.PREFIX}/sandbox:2"
 GATE_IMAGE = f"{node.PREFIX}/gate:1"
 PACKAGES = (
     "docker.io",
     "iptables",
+    "iproute2",  # rootlesskit calls `ip`; nothing here depends on it
     "rootlesskit",  # the engine's user namespace
     "slirp4netns",  # ... and its network, which leads nowhere
     "uidmap",
@@ -35,7 +36,7 @@ PACKAGES = (
 )
 # What a learner's kernel imports; how submissions are judged is not in it.
 PACKAGE = ("__init__", "checks", "facts", "labs", "report", "versions", "waiting")
-ROOTFS = f"{node.PREFIX}/rootfs-sandbox:{versions.DEBIAN}"
+ROOTFS = f"{node.PREFIX}/rootfs-sandbox:{versions.DEBIAN}-{key_of(*PACKAGES)[:8]}"  # other packages, another one
 
 
 def folder() -> Path:
@@ -66,7 +67,7 @@ def steps() -> list[Step]:
     """Return the steps to the sandbox's image."""
     return [
         Step("Build packages", "the sandbox's image is made from Debian packages", 15,
-             lambda: present(ROOTFS, key_of(*PACKAGES)) or tools_there(),
+             lambda: present(ROOTFS) or tools_there(),
              lambda: apt_install(versions.BUILD_PACKAGES, cache_dir() / "apt.log")),
         Step("Image sandbox", "each submission is graded in a container of its own", 110, ready, build),
     ]  # fmt: skip

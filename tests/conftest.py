@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable
 
 import pytest
 
 from autograder.ground import cluster, engine
 from autograder.ground.step import tools
+
+# Where the tests themselves run in the background, SIGINT is ignored, also by each process that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "docker": (engine.answers, "no Docker engine answers: run `shipyard up`"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
 
@@ -23,6 +24,8 @@ for module in (ground, grade, regrade, labs, develop, bench):
 
 def app() -> None:
     """Run the command line; a fault is said in plain words, never as a traceback."""
+    # A script's `shipyard grade &` inherits "ignore Ctrl-C", and so would all that we start and later interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         typed()
     except CannotCheck as fault:

@@ -56,7 +56,7 @@ def test_learner_has_rights_in_the_own_namespace_only(tmp_path):
 @pytest.mark.cluster
 def test_what_a_killed_run_left_is_gone_before_the_next(tmp_path):
     first = workplace(CLUSTER, "ada", tmp_path)
-    _, variables = first.__enter__()
+    _, variables, _ = first.__enter__()
     assert run(variables, "kubectl", "create", "configmap", "old", "--from-literal=a=1").returncode == 0
     with workplace(CLUSTER, "ada", tmp_path) as (_, variables, _):
         assert "old" not in run(variables, "kubectl", "get", "configmaps", "-o", "name").stdout

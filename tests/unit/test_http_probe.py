@@ -237,7 +237,7 @@ BUILDKIT = """#1 [internal] load build definition from Dockerfile
 executor failed running [/bin/sh -c pip install nowhere]: exit code: 1
 """
 LOST = BUILDKIT + "ERROR: Cannot connect to the Docker daemon at unix:///x.sock. Is the docker daemon running?\n"
-OFFLINE = 'ERROR: failed to do request: Head "https://registry.invalid/v2/library/pyton/manifests/3": dial tcp: no such host'
+OFFLINE = 'ERROR: failed to do request: Head "https://registry.invalid/v2/library/pyton/manifests/3": no such host'
 
 
 def test_the_end_of_a_build_in_plain_words():

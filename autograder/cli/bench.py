@@ -20,6 +20,7 @@ from rich.table import Table
 from autograder import versions
 from autograder.cli.chosen import chosen_labs
 from autograder.cli.grade import LEARNERS, Graded, run
+from autograder.facts import CannotCheck
 from autograder.ground import cluster, engine, node
 from autograder.ground.down import down
 from autograder.ground.progress import Board, duration
@@ -126,10 +127,12 @@ def push() -> Iterator[Figure]:
             started = time.monotonic()
             client.images.build(fileobj=packed(context), custom_context=True, tag=f"{name}:{turn}")
             built = time.monotonic()
-            client.images.push(name, tag=turn)
+            answer = client.images.push(name, tag=turn)
             pushed = time.monotonic()
-        yield f"model image, {turn}: build", f"{built - started:.1f} s"
-        yield f"model image, {turn}: push", f"{pushed - built:.1f} s"
+            if '"error"' in answer:
+                raise CannotCheck(f"the image could not be pushed: {answer[-200:]}")
+        yield f"model image, {turn}: build", f"{built - started:.2f} s"
+        yield f"model image, {turn}: push", f"{pushed - built:.2f} s"
     for turn in ("first", "changed"):
         client.images.remove(f"{name}:{turn}", force=True)
 

@@ -6,12 +6,10 @@ import os
 import statistics
 import threading
 from collections.abc import Iterable
-from pathlib import Path
 
+from autograder.ground.machine import GIB, free_memory
 from autograder.labs import Lab
 from autograder.sandbox import wanted
-
-GIB = 2**30
 
 
 def default_jobs() -> int:
@@ -31,15 +29,6 @@ def allowed_jobs(lab: Lab, jobs: int) -> int:
 def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def free_memory() -> int:
-    """Return the bytes of memory that can be had; 4 GiB where the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) * 1024
-    except (OSError, StopIteration):
-        return 4 * GIB
 
 
 class Pace:

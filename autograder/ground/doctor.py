@@ -14,9 +14,9 @@ from pathlib import Path
 from autograder import versions
 from autograder.facts import CannotCheck
 from autograder.ground import cluster, engine, golang, images, node
+from autograder.ground.machine import GIB, free_memory
 from autograder.ground.step import cache_dir
 
-GIB = 2**30
 DISK = 15  # GiB: compiled Go packages 6, engine's images and layers 6, room for a class
 MEMORY = 4  # GiB: node 0.6, a grading kernel 0.4, a learner's pods
 
@@ -93,8 +93,7 @@ def disk() -> Reading:
 
 def memory() -> Reading:
     """Memory."""
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) / 2**20
+    free = free_memory() / GIB
     fine = free >= MEMORY or cluster.node_container() is not None
     return Reading("Memory", "ok" if fine else "missing", f"{free:.1f} GiB available", f"Free {MEMORY} GiB.")
 

@@ -1,4 +1,4 @@
-"""Train the model and write model/, and the page's examples: `python train.py`.
+"""Train both versions of the model and write model/, versions/v2/ and the page's examples: `python train.py`.
 
 The same libraries on the same kind of processor write the same bytes, so that
 the file's digest names the model. (Another processor may round differently.)
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import skops.io
-from digits_server.data import INK, Rows, load_split
+from digits_server.data import INK, Rows, Split, load_split
 from digits_server.model import load
 from scipy import ndimage
 from sklearn.exceptions import ConvergenceWarning
@@ -50,10 +50,18 @@ def _bend(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.clip(ndimage.affine_transform(image, matrix, offset=offset, order=1).round(), 0, INK)
 
 
-def train(rows: Rows) -> MLPClassifier:
-    """Return a network of 128 hidden units trained on `rows`; one thread, so that sums are taken in one order."""
+def smudged(rows: Rows) -> Rows:
+    """Return the rows and a smudged copy of each: half of its pixels lighter or darker by up to 5 of 16."""
+    rng = np.random.default_rng(1)
+    change = rng.integers(-5, 6, rows.images.shape) * (rng.random(rows.images.shape) < 0.5)
+    dirty = np.clip(rows.images + change, 0, INK)
+    return Rows(np.concatenate([rows.images, dirty]), np.tile(rows.digits, 2))
+
+
+def train(rows: Rows, hidden: int = 128, seed: int = 0) -> MLPClassifier:
+    """Return a network of `hidden` units trained on `rows`; one thread, so that sums are taken in one order."""
     model = MLPClassifier(
-        (128,), alpha=0.1, learning_rate_init=0.002, max_iter=25, tol=0, n_iter_no_change=25, random_state=0
+        (hidden,), alpha=0.1, learning_rate_init=0.002, max_iter=25, tol=0, n_iter_no_change=25, random_state=seed
     )
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # 25 rounds are enough; more learns the rows by heart
@@ -89,16 +97,14 @@ def to_bytes(model: MLPClassifier) -> bytes:
     return made.getvalue()
 
 
-def main(folder: Path = HERE) -> dict:
-    """Train, write the files below `folder`, and return what model.json says."""
-    split = load_split()
-    out = folder / "model"
+def write(model: MLPClassifier, out: Path, split: Split) -> dict:
+    """Write a model and its card into the folder `out`, and return the card."""
     out.mkdir(parents=True, exist_ok=True)
-    (out / "digits.skops").write_bytes(to_bytes(train(varied(split.train))))
-    model = load(out / "digits.skops")  # the file is judged, not the object that it was made of
-    guesses, _ = model.predict(split.test.images.tolist())
+    (out / "digits.skops").write_bytes(to_bytes(model))
+    written = load(out / "digits.skops")  # the file is judged, not the object that it was made of
+    guesses, _ = written.predict(split.test.images.tolist())
     card = {
-        "model": model.digest,
+        "model": written.digest,
         "data": split.digest,
         "accuracy": round(float(np.mean(np.array(guesses) == split.test.digits)), 4),
         "train_rows": len(split.train.digits),
@@ -106,6 +112,15 @@ def main(folder: Path = HERE) -> dict:
         "versions": {name: version(name) for name in ("scikit-learn", "numpy", "scipy", "skops")},
     }
     (out / "model.json").write_text(json.dumps(card, indent=2) + "\n")
+    return card
+
+
+def main(folder: Path = HERE) -> dict:
+    """Train, write the files below `folder`, and return what model.json says."""
+    split = load_split()
+    rows = varied(split.train)
+    card = write(train(rows), folder / "model", split)
+    write(train(smudged(rows), hidden=160, seed=1), folder / "versions" / "v2", split)
     first = [int(np.flatnonzero(split.test.digits == digit)[0]) for digit in range(10)]
     examples = [split.test.images[row].astype(int).tolist() for row in first]
     static = folder / "digits_server" / "static"

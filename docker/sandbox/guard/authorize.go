@@ -172,7 +172,7 @@ func refuseContainer(body []byte) string {
 	}
 	host := wanted.HostConfig
 	for _, bind := range host.Binds {
-		if strings.HasPrefix(bind, "/") || strings.HasPrefix(bind, ".") || strings.HasPrefix(bind, "~") {
+		if (strings.HasPrefix(bind, "/") || strings.HasPrefix(bind, ".") || strings.HasPrefix(bind, "~")) && !ownFolder(bind) {
 			return "a folder mounted into a container (" + bind + "); COPY it into the image, or use a volume"
 		}
 	}
@@ -220,6 +220,16 @@ func refuseContainer(body []byte) string {
 		}
 	}
 	return ""
+}
+
+// ownFolder tells whether a mount's source lies in the learner's folder. The engine sees that folder by a mount on
+// which no symbolic link is followed (see `engine`): what lies in it cannot lead out of it, now or later.
+func ownFolder(bind string) bool {
+	parts := strings.Split(bind, ":")
+	if len(parts) < 2 || len(parts) > 3 || (len(parts) == 3 && !among(parts[2], "rw", "ro")) {
+		return false
+	}
+	return strings.HasPrefix(parts[0], "/work/") && path.Clean(parts[0]) == parts[0]
 }
 
 // read decodes as the engine does: the first JSON value, names in any case, the last of two equal names wins.

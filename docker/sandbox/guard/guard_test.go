@@ -18,6 +18,7 @@ func TestWhatLabsNeedIsAllowed(t *testing.T) {
 		{"POST", "/v1.41/containers/create?name=mine", `{"Image":"digits:mine","HostConfig":{"AutoRemove":true,"NetworkMode":"default",` +
 			`"PortBindings":{"8000/tcp":[{"HostIp":"127.0.0.1"}]},"Memory":1073741824,"LogConfig":{"Type":"json-file"}}}`},
 		{"POST", "/v1.41/containers/create", `{"Image":"x","HostConfig":{"Binds":["models:/models"]}}`},
+		{"POST", "/v1.41/containers/create", `{"Image":"x","HostConfig":{"Binds":["/work/runs:/work/runs:rw"]}}`},
 		{"POST", "/v1.41/containers/0123abc/start", ""},
 		{"POST", "/v1.41/containers/mine/exec", `{"Cmd":["id"]}`},
 		{"POST", "/v1.41/images/localhost:5001/digits/push?tag=v1", ""},
@@ -35,6 +36,7 @@ func TestWhatLabsNeedIsAllowed(t *testing.T) {
 func TestWhatLeadsOutIsRefused(t *testing.T) {
 	for _, host := range []string{
 		`"Privileged":true`, `"privileged":true`, `"Privileged":false,"PRIVILEGED":true`,
+		`"Binds":["/work:/x"]`, `"Binds":["/work/../etc:/x"]`, `"Binds":["/work/a:/x:rshared"]`, `"Binds":["/workers/a:/x"]`,
 		`"Binds":["/:/host"]`, `"Binds":["/run/user/10002:/x"]`, `"Mounts":[{"Type":"bind","Source":"/","Target":"/x"}]`,
 		`"Mounts":[{"Type":"volume","VolumeOptions":{"DriverConfig":{"Options":{"device":"/","o":"bind"}}}}]`,
 		`"PidMode":"host"`, `"IpcMode":"host"`, `"UTSMode":"host"`, `"UsernsMode":"host"`, `"NetworkMode":"host"`,

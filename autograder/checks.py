@@ -23,6 +23,8 @@ from typing import Any
 
 from autograder.facts import CannotCheck, NotThere, Observation
 
+UNSEEN = "With inputs that are not shown here, the work gave no usable answer."
+
 
 class Status(StrEnum):
     """Name the three ends of a check; ERROR means that nobody was judged."""
@@ -86,7 +88,7 @@ def check(
 
 def judge(one: Check, seen: Observation) -> Result:
     """Judge one check; whatever goes wrong on our side becomes ERROR, never a grade."""
-    started = time.monotonic()
+    started, known = time.monotonic(), seen.faults if one.hidden else ()
 
     def result(status: Status, share: float, observed: str, hint: str = "") -> Result:
         return Result(
@@ -100,17 +102,26 @@ def judge(one: Check, seen: Observation) -> Result:
         if not 0 <= share <= 1:  # NaN fails this too
             raise ValueError(f"a finding's share must lie between 0 and 1, not {finding.share!r}")
     except NotThere as absent:
-        return result(Status.FAIL, 0, absent.observed, absent.hint or one.hint)
+        # What was seen before any hidden input was sent may be shown; a log or an answer after that may hold it.
+        shown = not one.hidden or absent in known
+        return result(Status.FAIL, 0, absent.observed if shown else UNSEEN, absent.hint or one.hint)
     except CannotCheck as fault:
         return result(Status.ERROR, 0, fault.cause, fault.fix)
     except Exception as bug:  # ours: a check that crashes must not cost the learner anything
         fix = "This is a fault of the check, not of the work: please report it."
-        return result(Status.ERROR, 0, f"The check itself failed: {type(bug).__name__}: {bug}", fix)
+        said = f": {bug}" * (not one.hidden)  # it may quote what was asked or answered
+        return result(Status.ERROR, 0, f"The check itself failed: {type(bug).__name__}{said}", fix)
     if share == 1:
         return result(Status.PASS, 1, finding.observed)
     return result(Status.FAIL, share, finding.observed, finding.hint or one.hint)
 
 
 def judge_all(checks: Iterable[Check], seen: Observation) -> list[Result]:
-    """Judge checks in their order, all on the one observation."""
-    return [judge(one, seen) for one in checks]
+    """Judge checks on one observation, the hidden ones last, and return the results in the given order.
+
+    A server may keep the hidden inputs that it was asked and show them in its next answer.
+    """
+    checks = list(checks)
+    order = sorted(range(len(checks)), key=lambda place: checks[place].hidden)
+    results = {place: judge(checks[place], seen) for place in order}
+    return [results[place] for place in range(len(checks))]

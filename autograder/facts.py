@@ -56,7 +56,8 @@ class Place:
     """Say where a submission's work is: its folder, its namespace, its cluster.
 
     `kubeconfig` and `context` may be None: the user's own are taken then.
-    `salt` varies hidden inputs from one submission to the next.
+    `salt` varies hidden inputs from one submission to the next. `recorder` has
+    listened to the engine while the work was done, where the lab asks for it.
     """
 
     work: Path
@@ -66,6 +67,7 @@ class Place:
     docker_host: str | None = None
     registry: str = field(default_factory=lambda: os.environ.get("SHIPYARD_REGISTRY", "localhost:5001"))
     salt: int = 0
+    recorder: Any = field(default=None, compare=False, repr=False)
 
 
 class Observation(ExitStack):
@@ -76,6 +78,11 @@ class Observation(ExitStack):
         self.place = place
         self.work = place.work
         self._seen: dict[str, tuple[object, Exception | None]] = {}
+
+    @property
+    def faults(self) -> tuple[Exception, ...]:
+        """The reasons for which facts could not be had so far."""
+        return tuple(error for _, error in self._seen.values() if error is not None)
 
     def closing(self, made: AbstractContextManager[T]) -> T:
         """Enter `made` and leave it when the observation closes."""

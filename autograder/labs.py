@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import sys
 import tomllib
@@ -15,25 +15,40 @@ from autograder.checks import Check
 from autograder.facts import Observation, Place
 
 
+def checkout() -> Path:
+    """Return the checkout this package lies in: docker/ and k8s/ are there, whatever course is graded."""
+    return Path(__file__).resolve().parent.parent
+
+
 def course_root() -> Path:
-    """Return the course's folder: SHIPYARD_COURSE, or the checkout this package lies in."""
-    return Path(os.environ.get("SHIPYARD_COURSE") or Path(__file__).resolve().parent.parent)
+    """Return the course's folder: SHIPYARD_COURSE, or the checkout."""
+    return Path(os.environ.get("SHIPYARD_COURSE") or checkout())
 
 
 @dataclass(frozen=True)
 class Lab:
-    """Hold a lab's slug, title, what it needs ("docker", "cluster") and where its source lies."""
+    """Hold a lab's slug, title, what it needs (see autograder/ground/up.py) and where its source lies."""
 
     slug: str
     title: str
     minutes: int
     needs: tuple[str, ...]
     folder: Path
+    sample: bool = False  # whether the sample class hands it in where no lab is named
 
     @property
     def module(self) -> ModuleType:
         """Return the lab's checks.py, which learners see, as a module."""
         return _load(self.folder / "checks.py")
+
+    @property
+    def seen(self) -> ModuleType:
+        """Return the lab's seen.py as a module: what is looked at, and how the lab begins (Seen, MADE, start).
+
+        In a small lab, checks.py may hold these, too.
+        """
+        path = self.folder / "seen.py"
+        return _load(path) if path.is_file() else self.module
 
     @property
     def hidden(self) -> ModuleType | None:
@@ -56,16 +71,18 @@ class Lab:
         return shown + hidden
 
     def observe(self, place: Place) -> Observation:
-        """Return a fresh observation of a submission's place: hidden.py's Seen, else that of checks.py."""
-        return getattr(self.hidden, "Seen", self.module.Seen)(place)
+        """Return a fresh observation of a submission's place: hidden.py's Seen, else the visible one."""
+        return getattr(self.hidden, "Seen", self.seen.Seen)(place)
 
 
-def visible(file: str) -> ModuleType:
-    """Return the checks.py beside a hidden.py, which calls this with its own `__file__`.
+def given(file: str, name: str) -> Path:
+    """Return a file that learners get: beside a released seen.py, in starter/ of its source. `file` is its `__file__`.
 
-    >>> base = visible(__file__)  # doctest: +SKIP
+    >>> given(__file__, "example.json")  # doctest: +SKIP
+    PosixPath('solutions/lab1_dockerfile/starter/example.json')
     """
-    return _load(Path(file).with_name("checks.py"))
+    released = Path(file).with_name(name)
+    return released if released.exists() else released.parent / "starter" / name
 
 
 def _checks(module: ModuleType | None) -> list[Check]:
@@ -78,19 +95,19 @@ def _load(path: Path) -> ModuleType:
 
 @cache
 def _load_once(path: Path) -> ModuleType:
-    name = f"shipyard_lab_{path.parent.name}_{path.stem}_{abs(hash(path)):x}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
+    """Load one module of a lab's folder as if the folder were a package: `from .seen import Seen` finds its files.
+
+    Two labs, or a lab and its released copy, are two packages. No folder is put on the path.
+    """
+    name = f"shipyard_lab_{path.parent.name}_{abs(hash(path.parent)):x}"
+    if name not in sys.modules:
+        package = sys.modules[name] = ModuleType(name)
+        package.__path__ = [str(path.parent)]
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # labs/ holds nothing but what was released
     try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
+        return importlib.import_module(f"{name}.{path.stem}")
     finally:
         sys.dont_write_bytecode = writes
-    return module
 
 
 def syllabus() -> list[Lab]:
@@ -101,7 +118,15 @@ def syllabus() -> list[Lab]:
     root = course_root()
     entries = tomllib.loads((root / "course" / "syllabus.toml").read_text())["lab"]
     return [
-        Lab(e["slug"], e["title"], e["minutes"], tuple(e["needs"]), root / "solutions" / e["slug"]) for e in entries
+        Lab(
+            e["slug"],
+            e["title"],
+            e["minutes"],
+            tuple(e["needs"]),
+            root / "solutions" / e["slug"],
+            e.get("sample", False),
+        )
+        for e in entries
     ]
 
 

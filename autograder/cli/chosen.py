@@ -7,11 +7,12 @@ from pathlib import Path
 
 from autograder.facts import CannotCheck
 from autograder.grading.grade import CONFIG
+from autograder.ground.up import layers
 from autograder.labs import Lab, find_lab, syllabus
 
 
 def chosen_labs(slugs: Sequence[str] | None) -> list[Lab]:
-    """Return the named labs, all without names; those that need only Docker come first.
+    """Return the named labs, all without names; those that need least come first.
 
     Raises CannotCheck for an unknown name.
     """
@@ -19,7 +20,18 @@ def chosen_labs(slugs: Sequence[str] | None) -> list[Lab]:
         found = [find_lab(slug) for slug in slugs] if slugs else syllabus()
     except KeyError as unknown:
         raise CannotCheck(unknown.args[0], "Use one of these names.") from None
-    return sorted(found, key=lambda one: "cluster" in one.needs)
+    return sorted(found, key=lambda one: len(layers(one.needs)))
+
+
+def sample_labs() -> list[Lab]:
+    """Return the labs that the sample class hands in: those that say so in the syllabus, else all."""
+    labs = chosen_labs(None)
+    return [lab for lab in labs if lab.sample] or labs
+
+
+def handed_in(root: Path, labs: Sequence[Lab]) -> list[Lab]:
+    """Return the labs of which a course holds submissions: nothing is brought up for the others."""
+    return [lab for lab in labs if next((root / "submitted").glob(f"*/{lab.slug}"), None)]
 
 
 def check_course(root: Path, labs: Sequence[Lab]) -> None:
@@ -27,7 +39,7 @@ def check_course(root: Path, labs: Sequence[Lab]) -> None:
     if not (root / "nbgrader_config.py").is_file():
         fix = "Put one there with these lines:\n" + "".join(f"    {line}\n" for line in CONFIG.splitlines())
         raise CannotCheck(f"{root} has no nbgrader_config.py, so nbgrader would not use our checks.", fix)
-    if not any(next((root / "submitted").glob(f"*/{lab.slug}"), None) for lab in labs):
+    if not handed_in(root, labs):
         raise CannotCheck(
             f"nobody has handed in {' or '.join(lab.slug for lab in labs)} in {root / 'submitted'}.",
             "Submissions belong into submitted/<student>/<lab>/ (`nbgrader collect` or your exchange puts them there).",

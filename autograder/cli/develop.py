@@ -10,11 +10,14 @@ import sys
 import typer
 from rich.console import Console
 
-from autograder.cli.ground import Context, bring_up, choose
+from autograder.cli.ground import Context, bring_up, choose, forecast
+from autograder.ground import trainer
+from autograder.ground.background import Background
 from autograder.ground.progress import Board
 from autograder.ground.shell import apt_install
 from autograder.ground.step import Step, cache_dir, climb
-from autograder.labs import course_root
+from autograder.ground.up import cluster_steps, needs_of
+from autograder.labs import course_root, syllabus
 from autograder.sandbox.image import steps as sandbox_steps
 
 console = Console(soft_wrap=True)
@@ -37,14 +40,19 @@ def test(
 ) -> None:
     """Run the unit tests, then bring up what the live tests need and run those."""
     choose(context)
-    root = course_root()
+    root, needs = course_root(), needs_of(syllabus())
     # First what takes seconds: a typo must not wait for a cluster.
     quick = subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", "tests/unit"], cwd=root)
     if quick.returncode:
         raise typer.Exit(quick.returncode)
-    bring_up(with_cluster=True)
+    bring_up(["docker"])
     with Board(console) as board:
-        climb([chromium(), *sandbox_steps()], board.say)
+        # The longest of all that needs no cluster: it is compiled while the cluster and the rest come up.
+        early = Background(lambda: [trainer.binaries()] if "trainer" in needs else [], board.say)
+        forecast(cluster_steps(), board)
+        climb([*cluster_steps(), chromium(), *sandbox_steps()], board.say)
+        early.wait()
+    bring_up(needs)
     # A live test that finds something missing now fails instead of being skipped.
     environment = {**os.environ, "SHIPYARD_LIVE": "required"}
     chosen = [] if everything else ["-m", "not slow"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from autograder.cli.chosen import check_course, chosen_labs
-from autograder.cli.ground import Context, choose, forecast
+from autograder.cli.chosen import check_course, chosen_labs, handed_in, sample_labs
+from autograder.cli.ground import Context, Sandbox, choose, choose_sandbox, forecast
 from autograder.facts import CannotCheck
 from autograder.grading.grade import grade as grade_class
 from autograder.grading.outcome import Outcome, Standing, Step
@@ -21,7 +20,7 @@ from autograder.grading.table import class_table, remarks
 from autograder.ground.background import Background
 from autograder.ground.progress import Board, duration
 from autograder.ground.step import climb
-from autograder.ground.up import cluster_steps, docker_steps
+from autograder.ground.up import LAYERS, docker_steps, needs_of
 from autograder.labs import Lab
 from autograder.sandbox import wanted
 from autograder.sandbox.image import steps as sandbox_steps
@@ -41,18 +40,17 @@ def grade(
     learners: Annotated[int, typer.Option(help="How many learners the sample class has.")] = LEARNERS,
     force: Annotated[bool, typer.Option(help="Grade again what has a grade.")] = False,
     jobs: Annotated[int | None, typer.Option(min=1, help="Grade so many at once. Without it: what fits.")] = None,
-    sandbox: Annotated[
-        bool | None, typer.Option(help="Run each submission in a sandbox with a Docker engine of its own.")
-    ] = None,
+    sandbox: Sandbox = None,
     context: Context = None,
 ) -> None:
     """Bring up what is missing and grade a class with nbgrader; run again, it grades what is missing."""
     choose(context)
-    if sandbox is not None:
-        os.environ["SHIPYARD_SANDBOX"] = str(int(sandbox))
-    labs = chosen_labs(lab)  # those that need only Docker first: the cluster is made meanwhile
+    choose_sandbox(sandbox, context)
+    # Those that need least come first: the ground of the others is brought up meanwhile.
+    labs = chosen_labs(lab) if lab or course else sample_labs()
     if course:
         check_course(course, labs)
+        labs = handed_in(course, labs)
     console = Console(soft_wrap=True)
     with Board(console) as board:
         graded = run(board, labs, course, student, learners, force, jobs)
@@ -88,22 +86,22 @@ def run(
     """Bring up what is missing and grade; labs whose ground cannot be had are told in `faults`."""
     started = time.monotonic()
     climb(docker_steps(), board.say)
+    ground: dict[str, Background] = {}
+    for layer in needs_of(labs)[1:]:  # each begins when the one below it is done, beside the grading
+        forecast(LAYERS[layer](), board)
+        ground[layer] = Background(LAYERS[layer], board.say, after=next(reversed(ground.values()), None))
     if wanted():
         climb(sandbox_steps(), board.say)
-    cluster = None
-    if any("cluster" in one.needs for one in labs):
-        forecast(cluster_steps(), board)
-        cluster = Background(cluster_steps, board.say)
     root = course or sample(slugs=[one.slug for one in labs], learners=learners)
     board.note(f"Grading [bold]{root}[/] with nbgrader")
     graded = Graded()
     for one in labs:
-        if "cluster" in one.needs:
-            try:
-                cluster.wait()
-            except CannotCheck as fault:
-                graded.faults.append(f"{one.slug} was not graded: {fault.cause.rstrip('.')}. {fault.fix}")
-                continue
+        try:
+            for layer in needs_of([one])[1:]:
+                ground[layer].wait()
+        except CannotCheck as fault:
+            graded.faults.append(f"{one.slug} was not graded: {fault.cause.rstrip('.')}. {fault.fix}")
+            continue
         for outcome in grade_class(root, [one.slug], students, force, Teller(board), jobs=jobs):
             graded.outcomes.append(outcome)
             graded.times.append(time.monotonic() - started)

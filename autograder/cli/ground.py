@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from autograder.cli.chosen import chosen_labs
+from autograder.facts import CannotCheck
 from autograder.ground.doctor import examine
 from autograder.ground.down import down as take_down
 from autograder.ground.progress import Board, duration
 from autograder.ground.step import Step, climb
-from autograder.ground.up import cluster_steps, docker_steps
+from autograder.ground.up import LAYERS, USUAL, layers, needs_of
+from autograder.sandbox import wanted
+from autograder.sandbox.image import steps as sandbox_steps
 
 console = Console(soft_wrap=True)
 Context = Annotated[str | None, typer.Option("--context", help="Use this cluster of your kubeconfig.")]
+Sandbox = Annotated[
+    bool | None, typer.Option(help="Run each submission in a container with a Docker engine of its own, or as you.")
+]
 
 
 def register(typed: typer.Typer) -> None:
@@ -26,10 +34,17 @@ def register(typed: typer.Typer) -> None:
     typed.command()(doctor)
 
 
-def up(context: Context = None, docker_only: bool = typer.Option(False, help="No cluster.")) -> None:
-    """Bring up engine, images and cluster; what is there already is used."""
+def up(
+    context: Context = None,
+    docker_only: bool = typer.Option(False, help="No cluster."),
+    sandbox: bool = typer.Option(False, help="Also the image in which strangers' work is graded."),
+    lab: Annotated[list[str] | None, typer.Option(help="What this lab needs, too; may be given again.")] = None,
+) -> None:
+    """Bring up engine, images and cluster, and what a lab needs beyond them; what is there already is used."""
     choose(context)
-    bring_up(with_cluster=not docker_only)
+    bring_up([*(["docker"] if docker_only else USUAL), *needs_of(chosen_labs(lab) if lab else [])])
+    if sandbox:
+        bring_up_sandbox()
     console.print("[green]✓[/] Everything is up.")
 
 
@@ -39,13 +54,32 @@ def choose(context: str | None) -> None:
         os.environ["SHIPYARD_CONTEXT"] = context
 
 
-def bring_up(with_cluster: bool) -> dict[str, float]:
-    """Climb all steps, showing them; return what each took in seconds."""
+def choose_sandbox(sandbox: bool | None, context: str | None) -> None:
+    """Let everything in this process grade with or without sandboxes; None leaves it as it is set.
+
+    Raises CannotCheck where sandboxes are wanted on another cluster than ours.
+    """
+    if sandbox is not None:
+        os.environ["SHIPYARD_SANDBOX"] = str(int(sandbox))
+    if context and wanted():
+        cause = "Sandboxes stand on the course's own cluster only."
+        raise CannotCheck(cause, f"Work that you trust can be graded on {context} without: add --no-sandbox.")
+
+
+def bring_up_sandbox() -> None:
+    """Climb the steps to the sandboxes' image, showing them."""
     with Board(console) as board:
-        climb(docker_steps(), board.say)
-        if with_cluster:
-            forecast(cluster_steps(), board)
-            climb(cluster_steps(), board.say)
+        climb(sandbox_steps(), board.say)
+
+
+def bring_up(needs: Iterable[str]) -> dict[str, float]:
+    """Climb all steps to some needs, showing them; return what each took in seconds."""
+    with Board(console) as board:
+        for layer in layers(needs):
+            steps = LAYERS[layer]()
+            if layer != "docker":
+                forecast(steps, board)
+            climb(steps, board.say)
         return board.times
 
 

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from autograder.cli.chosen import chosen_labs
-from autograder.cli.ground import Context, bring_up, choose
+from autograder.cli.ground import Context, bring_up, bring_up_sandbox, choose, choose_sandbox
 from autograder.facts import CannotCheck, Place
 from autograder.grading.expecting import differences
 from autograder.grading.grade import grade
@@ -22,6 +22,7 @@ from autograder.grading.table import attempts_table
 from autograder.ground.progress import Board
 from autograder.ground.reset import reset as undo
 from autograder.ground.step import tools
+from autograder.ground.up import needs_of
 from autograder.labs import course_root, syllabus
 from autograder.release.attempts import Attempt
 from autograder.release.leaking import leaks
@@ -63,7 +64,7 @@ def release(
 def lab(context: Context = None) -> None:
     """Bring up what labs need and open labs/ in JupyterLab."""
     choose(context)
-    bring_up(with_cluster=any("cluster" in one.needs for one in syllabus()))
+    bring_up(needs_of(syllabus()))
     root = course_root()
     path = os.pathsep.join([str(Path(sys.executable).parent), str(tools()), os.environ["PATH"]])
     command = [sys.executable, "-m", "jupyterlab", "--notebook-dir", str(root / "labs")]
@@ -76,19 +77,23 @@ def reset(slug: Annotated[str, typer.Argument(help="The lab's name.")], context:
     """Undo what a lab made on engine and cluster; files in labs/ stay."""
     choose(context)
     chosen = chosen_labs([slug])[0]
-    for what in undo(chosen.module.MADE, Place(work=chosen.folder)):
+    for what in undo(chosen.seen.MADE, Place(work=chosen.folder)):
         console.print(f"  removed {what}")
     console.print(f"[green]✓[/] {slug} is as before its first cell.")
 
 
 def attempts(
     lab: Annotated[list[str] | None, typer.Option(help="Only this lab; may be given again.")] = None,
+    sandbox: Annotated[bool, typer.Option(help="In sandboxes, as strangers' work: slower.")] = False,
     context: Context = None,
 ) -> None:
     """Grade every attempt of every lab: expected against given verdict; any difference fails."""
     choose(context)
+    choose_sandbox(sandbox, context)
     chosen = chosen_labs(lab)
-    bring_up(with_cluster=any("cluster" in one.needs for one in chosen))
+    bring_up(needs_of(chosen))
+    if sandbox:
+        bring_up_sandbox()
     given, wrong = [], 0
     with Board(console) as board:
         root = sample(course_root() / "build" / "attempts", slugs=[one.slug for one in chosen])

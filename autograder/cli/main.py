@@ -9,7 +9,7 @@ import traceback
 import typer
 from rich.console import Console
 
-from autograder.cli import bench, develop, grade, ground, labs, regrade
+from autograder.cli import bench, develop, flaky, grade, ground, labs, regrade
 from autograder.facts import CannotCheck
 from autograder.ground.step import cache_dir
 
@@ -18,7 +18,7 @@ typed = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="Labs that put ML models into containers and onto clusters, graded by live state.",
 )  # fmt: skip
-for module in (ground, grade, regrade, labs, develop, bench):
+for module in (ground, grade, regrade, labs, flaky, develop, bench):
     module.register(typed)
 
 

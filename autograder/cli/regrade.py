@@ -10,7 +10,7 @@ from rich.console import Console
 
 from autograder.cli.chosen import chosen_labs
 from autograder.cli.grade import Teller
-from autograder.cli.ground import Context, bring_up, choose
+from autograder.cli.ground import Context, Sandbox, bring_up, bring_up_sandbox, choose, choose_sandbox
 from autograder.facts import CannotCheck
 from autograder.grading.export import FORMATS
 from autograder.grading.gradebook import address, open_gradebook
@@ -19,7 +19,9 @@ from autograder.grading.regrade import regrade as judge_again
 from autograder.grading.regrade import write as write_down
 from autograder.grading.troubles import explain
 from autograder.ground.progress import Board
+from autograder.ground.up import needs_of
 from autograder.labs import course_root
+from autograder.sandbox import wanted
 
 console = Console(soft_wrap=True)
 Course = Annotated[Path | None, typer.Option(help="Your nbgrader course. Without it: the sample class.")]
@@ -40,15 +42,19 @@ def regrade(
     check: Annotated[list[str] | None, typer.Option(help="Only this check; may be given again.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Write the changes; without it they are only shown.")] = False,
     jobs: Annotated[int | None, typer.Option(min=1, help="Grade so many at once.")] = None,
+    sandbox: Sandbox = None,
     context: Context = None,
 ) -> None:
     """Judge graded submissions again after a check was corrected: show who changes and why; --yes writes it."""
     choose(context)
+    choose_sandbox(sandbox, context)
     root = folder(course)
     try:
         chosen = chosen_labs(lab)
         if any(one.needs for one in chosen):
-            bring_up(with_cluster=any("cluster" in one.needs for one in chosen))
+            bring_up(needs_of(chosen))
+            if wanted():
+                bring_up_sandbox()
         with Board(console) as board:
             slugs = [one.slug for one in chosen]
             reviews = list(judge_again(root, slugs, student, check, Teller(board), jobs))

@@ -23,7 +23,7 @@ from autograder.grading.admission import cut_links
 from autograder.grading.converting import ours
 from autograder.grading.judging import Graded, graded_cells, judge_cells, no_verdicts
 from autograder.grading.verdicts import KEY, as_output
-from autograder.grading.workplace import workplace
+from autograder.grading.workplace import recording, workplace
 from autograder.ground.step import tools
 from autograder.labs import Lab
 
@@ -61,10 +61,12 @@ class ExecuteAndJudge(Execute):
         work, student = Path(resources["metadata"]["path"]).resolve(), resources["nbgrader"]["student"]
         results: list[Result] = []
         try:
-            with workplace(lab, student, work, self._say) as (place, environment, self._sandbox):
+            digest = resources.get(KEY, {}).get("digest", "")
+            with workplace(lab, student, work, digest, self._say) as (place, environment, self._sandbox):
                 _start(lab, place)
                 self._environment = {**_kernel_environment(), **environment}
-                self._run(nb, resources)
+                with recording(lab, place, self._sandbox) as place:
+                    self._run(nb, resources)
                 for what in self._sandbox.take_back() if self._sandbox else ():
                     self._ended += f" Of what the notebook made, this was left out: {what}."
                 for name in cut_links(work):
@@ -163,7 +165,7 @@ class _Ended(Exception):
 
 def _start(lab: Lab, place: Place) -> None:
     """Bring a place into the lab's start state, where the lab has one."""
-    if begin := getattr(lab.module, "start", None):
+    if begin := getattr(lab.seen, "start", None):
         try:
             begin(place)
         except CannotCheck:

@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from autograder.grading.turn import alone
 from autograder.grading.verdicts import graded, why_again
 from autograder.labs import find_lab, syllabus
 from autograder.release import ReleaseError, release
+from autograder.sandbox import wanted
+from autograder.sandbox.ahead import Ahead
 
 CONFIG = "from autograder.grading import plug_in\nplug_in(get_config())\n"
 LIMIT = 2400  # seconds a submission: above the budget of its cells, so that it is still judged
@@ -87,6 +90,7 @@ class _Class:
         with (
             alone(self.root, lambda text: self._tell(first, 1, text)) as held,
             Runner(self.root, sorted({slug for _, (slug, _) in self.todo}), [held]) as self.runner,
+            Ahead() as self.ahead,
         ):
             slots = [threading.Thread(target=self._slot, args=(found,), daemon=True) for _ in range(self.jobs)]
             for slot in slots:
@@ -109,6 +113,9 @@ class _Class:
                 if not self.todo:
                     return
                 number, (slug, student) = self.todo.pop(0)
+                following = self.todo[0][1] if self.todo else None
+            if following and wanted():
+                self._prepare(*following)
             started = time.monotonic()
             try:
                 with self.busy[student]:
@@ -147,7 +154,9 @@ class _Class:
                 return Outcome(student, slug, Standing.FAULT, fault)
             say(f"grading ({again})")
             arguments = ["autograde", slug, f"--student={student}", *(["--force"] if force else [])]
-            ran = self.runner.nbgrader(arguments, say, self.limit)
+            lab = find_lab(slug)
+            ran = self.runner.nbgrader(arguments, say, self.limit, self.ahead.take(lab, student))
+            self.ahead.done(lab, student)
             found = graded(path)
             if ran.code != 0 or found is None or found[0] != digest:
                 return Outcome(student, slug, *_failed(ran, self.limit), fresh=True)
@@ -163,6 +172,14 @@ class _Class:
         except SQLAlchemyError as fault:
             note, score = f"{note} The score could not be read: {explain(str(fault)) or fault}.", None
         return Outcome(student, slug, Standing.GRADED, _line(results, note), tuple(results), score, bool(again))
+
+    def _prepare(self, slug: str, student: str) -> None:
+        """Start the sandboxes of a submission that comes next, where it is going to be graded."""
+        lab, work = find_lab(slug), self.root / "autograded" / student / slug
+        with suppress(Refused, OSError):
+            digest = admit(self.root / "submitted" / student / slug, slug)
+            if lab.needs and (self.force or why_again(work / f"{slug}.ipynb", digest)):
+                self.ahead.begin(lab, student, work.resolve())
 
     def _recorded(self, slug: str, student: str, path: Path) -> bool:
         """Tell whether the gradebook has what the graded notebook says: it may be an older copy, or a new one."""

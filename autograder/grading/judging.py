@@ -41,18 +41,20 @@ def judge_cells(
     """
     checks = {one.name: one for one in lab.checks}
     seen = lab.observe(place)
-    results = []
+    results: dict[str, Result] = {}
+    # Hidden ones last: a server may keep what it was asked, and show it in an answer that is not hidden.
+    order = sorted(cells, key=lambda cell: cell.name in checks and checks[cell.name].hidden)
     try:
-        for number, cell in enumerate(cells, 1):
+        for number, cell in enumerate(order, 1):
             say(f"judging {cell.name} ({number} of {len(cells)})")
             found = judge(checks[cell.name], seen) if cell.name in checks else _unknown(cell)
-            results.append(_worth(found, cell.points))
+            results[cell.name] = _worth(found, cell.points)
     finally:
         try:
             seen.close()
         except Exception as left:  # the verdicts stand; what was left behind is swept with the workplace
             say(f"something that a check had started could not be removed: {left}")
-    return results
+    return [results[cell.name] for cell in cells]
 
 
 def no_verdicts(lab: Lab, cells: Sequence[Graded], fault: CannotCheck) -> list[Result]:

@@ -36,16 +36,25 @@ RIGHTS = [
     (["apps"], ["deployments", "deployments/scale", "replicasets"], ALL),
     (["autoscaling"], ["horizontalpodautoscalers"], ALL),
     (["batch"], ["jobs"], ALL),
+    (["policy"], ["poddisruptionbudgets"], ALL),
+    (["networking.k8s.io"], ["networkpolicies"], ALL),
+    ([""], ["pods/eviction"], ["create"]),
     (["events.k8s.io"], ["events"], READ),
     (["discovery.k8s.io"], ["endpointslices"], READ),
     (["metrics.k8s.io"], ["pods"], READ),
+    # A TrainJob's status is its controller's, so is its JobSet; which runtimes there are is the course's.
+    (["trainer.kubeflow.org"], ["trainjobs"], ALL),
+    (["trainer.kubeflow.org"], ["trainjobs/status", "trainingruntimes"], READ),
+    (["jobset.x-k8s.io"], ["jobsets", "jobsets/status"], READ),
 ]
 QUOTA = {
-    "pods": "15", "requests.cpu": "2", "requests.memory": "2Gi", "limits.memory": "6Gi", "services": "8",
-    "services.nodeports": "0", "services.loadbalancers": "0", "persistentvolumeclaims": "2", "requests.storage": "4Gi",
+    "pods": "20", "requests.cpu": "2", "requests.memory": "2Gi", "limits.memory": "6Gi", "services": "8",
+    "services.nodeports": "0", "services.loadbalancers": "0", "persistentvolumeclaims": "4", "requests.storage": "4Gi",
     # What fills the cluster's database, 1 MB an object, or the node's disk.
     "configmaps": "20", "secrets": "20", "count/deployments.apps": "20", "count/replicasets.apps": "60",
     "count/jobs.batch": "20", "count/horizontalpodautoscalers.autoscaling": "5", "limits.ephemeral-storage": "20Gi",
+    "count/poddisruptionbudgets.policy": "5", "count/networkpolicies.networking.k8s.io": "5",
+    "count/trainjobs.trainer.kubeflow.org": "10",
 }  # fmt: skip
 # A learner alone has no quota: pods that ask for nothing must run here too, so they get modest defaults.
 DEFAULTS = {
@@ -110,6 +119,7 @@ def _create(api: client.ApiClient, name: str, mark: str, slug: str, student: str
     core, rbac = client.CoreV1Api(api), client.RbacAuthorizationV1Api(api)
     labels = {LABEL: mark, LAB: re.sub(r"[^A-Za-z0-9_.-]", "-", slug)[:63]}
     labels["pod-security.kubernetes.io/enforce"] = "baseline"
+    labels["pod-security.kubernetes.io/warn"] = "restricted"  # said by kubectl, and asked by a check
     meta = client.V1ObjectMeta(name=name, labels=labels, annotations={STUDENT: student})
     core.create_namespace(client.V1Namespace(metadata=meta))
     account = client.V1ObjectMeta(name=ACCOUNT)

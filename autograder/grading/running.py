@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,14 +82,19 @@ class Runner:
         self.close()
 
     def nbgrader(
-        self, arguments: Sequence[str], say: Callable[[str], None] = lambda text: None, limit: float = 1800
+        self,
+        arguments: Sequence[str],
+        say: Callable[[str], None] = lambda text: None,
+        limit: float = 1800,
+        variables: Mapping[str, str] | None = None,
     ) -> Ran:
         """Run `nbgrader ...`; once more where the process that had it loaded died, which is not its fault.
 
-        `limit` is seconds. `say` hears what our steps tell.
+        `limit` is seconds. `say` hears what our steps tell. `variables` are added
+        to the command's environment.
         """
-        ran = self._once(arguments, say, limit)
-        return self._once(arguments, say, limit) if ran.code == GONE and not self._closed else ran
+        ran = self._once(arguments, say, limit, variables)
+        return self._once(arguments, say, limit, variables) if ran.code == GONE and not self._closed else ran
 
     def close(self) -> None:
         """Interrupt every command and wait until all have removed their workplaces (at most a minute)."""
@@ -108,7 +113,9 @@ class Runner:
         self._listener.join(5)
         self._link.close()
 
-    def _once(self, arguments: Sequence[str], say: Callable[[str], None], limit: float) -> Ran:
+    def _once(
+        self, arguments: Sequence[str], say: Callable[[str], None], limit: float, variables: Mapping[str, str] | None
+    ) -> Ran:
         reading, writing = os.pipe()
         lines: list[str] = []
 
@@ -122,7 +129,7 @@ class Runner:
         listener = threading.Thread(target=listen, daemon=True)
         listener.start()
         try:
-            command = self._start(arguments, writing)
+            command = self._start(arguments, writing, {**_environment(), **(variables or {})})
         finally:
             os.close(writing)
         late = not command.ended.wait(limit)
@@ -137,7 +144,7 @@ class Runner:
             lines.append(self._errors.read().decode(errors="replace"))
         return Ran(None if late else command.code, "".join(lines))
 
-    def _start(self, arguments: Sequence[str], output: int) -> _Command:
+    def _start(self, arguments: Sequence[str], output: int, environment: dict[str, str]) -> _Command:
         command = _Command()
         with self._lock:
             if self._closed:
@@ -150,7 +157,7 @@ class Runner:
                 self._number += 1
                 self._commands[self._number] = command
                 order = {"number": self._number, "arguments": list(arguments), "root": str(self.root),
-                         "environment": _environment()}  # fmt: skip
+                         "environment": environment}  # fmt: skip
                 try:
                     socket.send_fds(self._link, [json.dumps(order).encode()], [output])
                     return command

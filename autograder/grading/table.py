@@ -85,11 +85,6 @@ def attempts_table(given: Iterable[tuple[str, Attempt, Outcome]]) -> Table:
     return table
 
 
-def _seconds(outcome: Outcome) -> Text:
-    kept = "kept" if outcome.standing is Standing.GRADED else "-"
-    return Text(number(outcome.seconds)) if outcome.fresh else Text(kept, style="dim")
-
-
 def _points(outcome: Outcome) -> Text:
     if outcome.standing is not Standing.GRADED:
         return Text(outcome.standing.value, style="bold yellow")

@@ -6,6 +6,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,9 +25,18 @@ def key(lab: Lab, student: str, work: Path) -> str:
     return hashlib.sha256(f"{lab.slug}\0{student}\0{work}".encode()).hexdigest()[:10]
 
 
+def salt_of(lab: Lab, student: str, digest: str) -> int:
+    """Return what varies a submission's hidden inputs: the same whenever it is judged again, another for another text.
+
+    `digest` is that of the submission's files: whoever saw inputs on a feedback
+    page gets others for the next try.
+    """
+    return int(hashlib.sha256(f"{lab.slug}\0{student}\0{digest}".encode()).hexdigest()[:12], 16) % 2**31
+
+
 @contextmanager
 def workplace(
-    lab: Lab, student: str, work: Path, say: Callable[[str], None] = lambda text: None
+    lab: Lab, student: str, work: Path, digest: str = "", say: Callable[[str], None] = lambda text: None
 ) -> Iterator[tuple[Place, dict[str, str], Sandboxed | None]]:
     """Yield a submission's place, as the grader sees it, variables for its kernel, and its sandbox if it has one.
 
@@ -36,7 +46,7 @@ def workplace(
     engine or cluster do not answer.
     """
     mark = key(lab, student, work)
-    salt = int(mark, 16) % 2**31
+    salt = salt_of(lab, student, digest)
     if lab.needs and wanted():
         from autograder.sandbox.place import sandboxed
 
@@ -50,10 +60,27 @@ def workplace(
         if "docker" in lab.needs:
             from autograder.grading.containers import labelled
 
-            variables |= stack.enter_context(labelled(mark, aside, say))
+            made = getattr(lab.seen, "MADE", None) if (lab.folder / "checks.py").is_file() else None
+            variables |= stack.enter_context(labelled(mark, aside, say, work, made))
         if "cluster" in lab.needs:
             from autograder.grading.namespace import namespace
 
             place, more = stack.enter_context(namespace(mark, lab.slug, student, work, salt, aside, say))
             variables |= more
         yield place, variables, None
+
+
+@contextmanager
+def recording(lab: Lab, place: Place, sandbox: Sandboxed | None) -> Iterator[Place]:
+    """Yield a place whose recorder hears the notebook's engine, until the context ends, for labs that set RECORDS.
+
+    Raises CannotCheck where the engine does not answer.
+    """
+    if not getattr(lab.seen, "RECORDS", False):
+        yield place
+        return
+    from autograder.probes.events import Recorder
+
+    host, below = (sandbox.learner.docker_host, "/work") if sandbox else (place.docker_host, place.work)
+    with Recorder(host, below) as recorder:
+        yield replace(place, recorder=recorder)

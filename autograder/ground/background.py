@@ -10,15 +10,23 @@ from autograder.ground.step import Step, climb
 
 
 class Background:
-    """Climb steps in a thread; `wait` for them, and hear there what went wrong."""
+    """Climb steps in a thread, `after` another has climbed its own; `wait` for them, and hear what went wrong."""
 
-    def __init__(self, steps: Callable[[], Sequence[Step]], say: Callable[[str, Step, float], None]):
+    def __init__(
+        self,
+        steps: Callable[[], Sequence[Step]],
+        say: Callable[[str, Step, float], None],
+        after: Background | None = None,
+    ):
         self._fault: CannotCheck | None = None
+        self._after = after
         self._thread = threading.Thread(target=self._climb, args=(steps, say), daemon=True)
         self._thread.start()
 
     def _climb(self, steps: Callable[[], Sequence[Step]], say: Callable[[str, Step, float], None]) -> None:
         try:
+            if self._after is not None:
+                self._after.wait()
             climb(steps(), say)
         except CannotCheck as fault:
             self._fault = fault

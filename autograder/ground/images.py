@@ -20,7 +20,7 @@ from autograder.facts import CannotCheck
 from autograder.ground import engine
 from autograder.ground.shell import apt_install, run
 from autograder.ground.step import Step, cache_dir
-from autograder.labs import course_root
+from autograder.labs import checkout
 
 KEY = f"{versions.LABEL}.key"
 
@@ -92,7 +92,7 @@ def python_step(reference: str, packages: tuple[str, ...], seconds: int) -> Step
 
 def python_key(packages: tuple[str, ...]) -> str:
     """Return the key of a stand-in: its packages, its wheels, its Dockerfile."""
-    folder = course_root() / "docker"
+    folder = checkout() / "docker"
     return key_of(
         " ".join(packages), folder / "python-base" / "Dockerfile", folder / "model-server" / "requirements.txt"
     )
@@ -117,7 +117,7 @@ def build_python(reference: str, packages: tuple[str, ...]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         context = Path(folder)
         shutil.copytree(wheels, context / "wheels")
-        shutil.copy(course_root() / "docker" / "python-base" / "Dockerfile", context)
+        shutil.copy(checkout() / "docker" / "python-base" / "Dockerfile", context)
         run(
             ["docker", "build", "-q", "-t", reference, "--label", versions.LABEL,
              "--label", f"{KEY}={python_key(packages)}", "--build-arg", f"ROOTFS={rootfs}", "."],
@@ -148,7 +148,7 @@ def bootstrap(reference: str, packages: tuple[str, ...]) -> None:
 
 def wheel_house() -> Path:
     """Download the wheels that go into the stand-in, once; return their folder."""
-    requirements = course_root() / "docker" / "model-server" / "requirements.txt"
+    requirements = checkout() / "docker" / "model-server" / "requirements.txt"
     wheels = cache_dir("wheels", key_of(requirements))
     machine = platform.machine()
     wanted = [line.split("#")[0].strip() for line in requirements.read_text().splitlines()]

@@ -155,10 +155,13 @@ def component_images(binaries: Path, target: Path) -> None:
 
 
 def pack(
-    name: str, files: Mapping[str, Path], links: Mapping[str, str] | None = None, entrypoint: list[str] | None = None
-) -> None:
+    name: str, files: Mapping[str, Path], links: Mapping[str, str] | None = None, entrypoint: list[str] | None = None,
+    user: str = "",
+) -> None:  # fmt: skip
     """Make an image of static programs and nothing else."""
     changes = ["ENV PATH=/usr/local/bin:/", f"LABEL {versions.LABEL}=component"]
+    if user:
+        changes.append(f"USER {user}")
     if entrypoint:
         changes.append("ENTRYPOINT [" + ", ".join(f'"{word}"' for word in entrypoint) + "]")
     options = [word for change in changes for word in ("--change", change)]

@@ -2,25 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import httpx
+from docker import DockerClient
 from docker.errors import APIError, NotFound
 from kubernetes import client as api
 from kubernetes.client.exceptions import ApiException
 
 from autograder.facts import Place
 from autograder.ground import cluster, engine
+from autograder.probes.registry import MANIFESTS
+from autograder.probes.training import TRAINJOBS
+
+PROJECT = "com.docker.compose.project"  # compose's own label
 
 
 @dataclass(frozen=True)
 class Made:
-    """Name what a lab's steps make: containers and images in Docker, Deployments and Services in the cluster."""
+    """Name what a lab's steps make: in Docker, in the registry, and in the cluster.
+
+    `projects` are compose's, `pushed` the registry's repositories, `others` further
+    objects of the namespace, each as "kind/name" with a kind of KINDS or CUSTOM.
+    """
 
     containers: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    projects: tuple[str, ...] = ()
+    pushed: tuple[str, ...] = ()
     deployments: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+
+KINDS = {
+    "deployment": (api.AppsV1Api, "Deployment"),
+    "service": (api.CoreV1Api, "Service"),
+    "pod": (api.CoreV1Api, "Pod"),
+    "configmap": (api.CoreV1Api, "ConfigMap"),
+    "secret": (api.CoreV1Api, "Secret"),
+    "persistentvolumeclaim": (api.CoreV1Api, "PersistentVolumeClaim"),
+    "limitrange": (api.CoreV1Api, "LimitRange"),
+    "job": (api.BatchV1Api, "Job"),
+    "horizontalpodautoscaler": (api.AutoscalingV2Api, "HorizontalPodAutoscaler"),
+    "poddisruptionbudget": (api.PolicyV1Api, "PodDisruptionBudget"),
+    "networkpolicy": (api.NetworkingV1Api, "NetworkPolicy"),
+}
+CUSTOM = {"trainjob": ("TrainJob", *TRAINJOBS)}
 
 
 def reset(made: Made, place: Place) -> Iterator[str]:
@@ -28,31 +60,88 @@ def reset(made: Made, place: Place) -> Iterator[str]:
 
     Raises CannotCheck where engine or cluster do not answer.
     """
-    docker = engine.client()
-    for name in made.containers:
+    yield from reset_docker(made, engine.client())
+    yield from reset_registry(made, place.registry)
+    objects = [f"deployment/{name}" for name in made.deployments] + [f"service/{name}" for name in made.services]
+    objects += made.others
+    if not objects:
+        return
+    connected = cluster.connection()
+    for one in objects:
+        kind, _, name = one.partition("/")
+        spoken, delete = _delete(connected, kind)
         try:
-            docker.containers.get(name).remove(force=True, v=True)
-            yield f"container {name}"
-        except NotFound:
-            pass
+            delete(name, place.namespace)
+            yield f"{spoken} {name} in namespace {place.namespace}"
+        except ApiException as error:
+            if error.status != 404:
+                raise
+
+
+def _delete(connected: api.ApiClient, kind: str) -> tuple[str, Callable[[str, str], object]]:
+    """Return a kind's name and the function that deletes one of it, by name and namespace."""
+    options = api.V1DeleteOptions(propagation_policy="Background")
+    if kind in CUSTOM:
+        spoken, group, version, plural = CUSTOM[kind]
+        custom = api.CustomObjectsApi(connected)
+        return spoken, lambda name, space: custom.delete_namespaced_custom_object(group, version, space, plural, name)
+    client, spoken = KINDS[kind]
+    delete = getattr(client(connected), f"delete_namespaced_{_python(spoken)}")
+    return spoken, lambda name, space: delete(name, space, body=options)
+
+
+def _python(kind: str) -> str:
+    """Return a kind as the client library's methods spell it.
+
+    >>> _python("NetworkPolicy"), _python("ConfigMap")
+    ('network_policy', 'config_map')
+    """
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", kind).lower()
+
+
+def reset_docker(made: Made, docker: DockerClient) -> Iterator[str]:
+    """Remove what is there of it on an engine; containers first, for they use the rest."""
+    for project in made.projects:
+        yield from remove_project(docker, project)
+    for kind, names, what in (
+        (docker.containers, made.containers, "container"),
+        (docker.networks, made.networks, "network"),
+        (docker.volumes, made.volumes, "volume"),
+    ):
+        for name in names:
+            try:
+                thing = kind.get(name)
+                thing.remove(**({"force": True, "v": True} if what == "container" else {}))
+                yield f"{what} {name}"
+            except NotFound:
+                pass
     for name in made.images:
         try:
             docker.images.remove(name, force=True)
             yield f"image {name}"
         except (NotFound, APIError):
             pass
-    if not (made.deployments or made.services):
-        return
-    connected = cluster.connection()
-    apps, core = api.AppsV1Api(connected), api.CoreV1Api(connected)
-    for names, delete, what in (
-        (made.deployments, apps.delete_namespaced_deployment, "Deployment"),
-        (made.services, core.delete_namespaced_service, "Service"),
-    ):
-        for name in names:
-            try:
-                delete(name, place.namespace)
-                yield f"{what} {name} in namespace {place.namespace}"
-            except ApiException as error:
-                if error.status != 404:
-                    raise
+
+
+def remove_project(docker: DockerClient, project: str) -> Iterator[str]:
+    """Remove a compose project's containers, networks and volumes, which compose labels, and yield a line for each."""
+    wanted = {"label": f"{PROJECT}={project}"}
+    for container in docker.containers.list(all=True, filters=wanted, ignore_removed=True):
+        container.remove(force=True, v=True)
+        yield f"container {container.name}"
+    for thing in [*docker.networks.list(filters=wanted), *docker.volumes.list(filters=wanted)]:
+        thing.remove()
+        yield f"{thing.name} of the compose project {project}"
+
+
+def reset_registry(made: Made, registry: str) -> Iterator[str]:
+    """Remove repositories from a registry; one that does not answer holds nothing that anybody could use."""
+    for repository in made.pushed:
+        where = f"http://{registry}/v2/{repository}"
+        try:
+            for tag in (httpx.get(f"{where}/tags/list", timeout=10).json() or {}).get("tags") or []:
+                head = httpx.head(f"{where}/manifests/{tag}", headers={"accept": MANIFESTS}, timeout=10)
+                httpx.delete(f"{where}/manifests/{head.headers.get('docker-content-digest')}", timeout=10)
+                yield f"image {registry}/{repository}:{tag}"
+        except (httpx.HTTPError, ValueError):
+            return

@@ -1,11 +1,13 @@
-"""List all steps of the ground, for labs that need Docker only and for those that need a cluster."""
+"""List all steps of the ground, for labs that need Docker only and for those that need more."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from autograder.ground import cluster, engine, images
+from autograder import versions
+from autograder.ground import cluster, engine, images, programs, redis, trainer
 from autograder.ground.step import Step
+from autograder.labs import Lab
 
 
 def docker_steps() -> list[Step]:
@@ -13,12 +15,51 @@ def docker_steps() -> list[Step]:
     return [*engine.steps(), *images.steps()]
 
 
+def service_steps() -> list[Step]:
+    """Return the further steps to compose, a registry and Redis, for labs that need "compose" or "registry"."""
+    registry = Step("Registry", f"images go to localhost:{versions.REGISTRY_PORT}", 3,
+                    cluster.registry_ready, cluster.start_registry)  # fmt: skip
+    return [redis.step(), programs.step(), registry]
+
+
 def cluster_steps() -> list[Step]:
     """Return the further steps to a cluster, for labs that need "cluster"."""
     return cluster.steps()
 
 
-def all_steps() -> Iterator[Step]:
-    """Yield all steps; those to the cluster are listed only when the engine, which they ask, is there."""
-    yield from docker_steps()
-    yield from cluster_steps()
+def trainer_steps() -> list[Step]:
+    """Return the further steps to Kubeflow Trainer in the cluster, for labs that need "trainer"."""
+    return trainer.steps()
+
+
+LAYERS: dict[str, Callable[[], Sequence[Step]]] = {  # in the order in which they come up
+    "docker": docker_steps,
+    "services": service_steps,
+    "cluster": cluster_steps,
+    "trainer": trainer_steps,
+}
+STANDS_ON = {"docker": (), "services": ("docker",), "cluster": ("docker",), "trainer": ("docker", "cluster")}
+LAYER_OF = {"compose": "services", "registry": "services"}  # where the need has another name than its layer
+USUAL = ("docker", "services", "cluster")  # what `shipyard up` brings up by itself
+
+
+def layers(needs: Iterable[str]) -> list[str]:
+    """Return the layers that needs stand on, from the ground up.
+
+    >>> layers(["cluster"])
+    ['docker', 'cluster']
+    """
+    wanted = {LAYER_OF.get(need, need) for need in needs}
+    wanted |= {below for layer in wanted for below in STANDS_ON[layer]}
+    return [layer for layer in LAYERS if layer in wanted]
+
+
+def needs_of(labs: Iterable[Lab]) -> list[str]:
+    """Return the layers that labs need together, from the ground up."""
+    return layers({need for lab in labs for need in lab.needs})
+
+
+def all_steps(needs: Iterable[str] = USUAL) -> Iterator[Step]:
+    """Yield all steps to some needs; those of a layer are listed only when the one that they ask is there."""
+    for layer in layers(needs):
+        yield from LAYERS[layer]()

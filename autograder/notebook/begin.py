@@ -7,7 +7,7 @@ from pathlib import Path
 
 from autograder.facts import CannotCheck, Place
 from autograder.labs import Lab
-from autograder.notebook.checking import _lab, _namespace
+from autograder.notebook.checking import _lab, _namespace, _recorder
 from autograder.probes.words import cut
 
 
@@ -28,6 +28,7 @@ def begin() -> None:
         place = Place(work=work, namespace=_namespace(lab))
         _look(lab, place)
         _start(lab, place)
+        _recorder(lab, work)
         print("The lab is ready. Go on with the next cell.")
     except CannotCheck as fault:
         print(f"Not ready: {fault.cause}\nWhat to do: {fault.fix}\nThen run this cell again.")
@@ -51,10 +52,16 @@ def _look(lab: Lab, place: Place) -> None:
 
         Kube(place).pods()
         print(f"The cluster answers; you work in the namespace {place.namespace}.")
+    if "trainer" in lab.needs:
+        from autograder.probes.kubernetes import Kube
+        from autograder.probes.training import Trainings
+
+        Trainings(Kube(place)).runtimes()
+        print("Kubeflow Trainer answers.")
 
 
 def _start(lab: Lab, place: Place) -> None:
-    """Call the lab's own `start(place)` in checks.py, if it has one."""
-    if start := getattr(lab.module, "start", None):
+    """Call the lab's own `start(place)` in seen.py, if it has one."""
+    if start := getattr(lab.seen, "start", None):
         print("Preparing what the lab starts from; the first time takes about a minute …", flush=True)
         start(place)

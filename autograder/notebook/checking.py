@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from autograder.checks import Result, Status, judge
 from autograder.facts import Place
@@ -80,7 +81,7 @@ def _judged(name: str) -> Report:
     if name not in checks:
         return Report(note=_unknown(name, lab, list(checks)))
     note = ""
-    seen = lab.observe(Place(work=work, namespace=_namespace(lab)))
+    seen = lab.observe(Place(work=work, namespace=_namespace(lab), recorder=_recorder(lab, work)))
     try:
         result = judge(checks[name], seen)
     finally:
@@ -98,6 +99,27 @@ def _lab() -> tuple[Lab, Path]:
         if (folder / "checks.py").is_file():
             return lab_at(folder), folder
     return lab_at(STARTED_IN), STARTED_IN
+
+
+_recorders: dict[Path, Any] = {}  # one a lab's folder, as long as the kernel lives
+
+
+def _recorder(lab: Lab, work: Path) -> Any:
+    """Return what listens to the engine since the lab's first cell, for labs that set RECORDS; None for others.
+
+    What it hears is kept in the user's cache: a restarted kernel knows what ran before.
+    """
+    if not getattr(lab.seen, "RECORDS", False):
+        return None
+    if work not in _recorders:
+        import hashlib
+
+        from autograder.ground.step import cache_dir
+        from autograder.probes.events import Recorder
+
+        journal = cache_dir("runs") / f"{hashlib.sha256(str(work).encode()).hexdigest()[:16]}.jsonl"
+        _recorders[work] = Recorder(None, work.resolve(), journal).start()
+    return _recorders[work]
 
 
 def _namespace(lab: Lab) -> str:

@@ -130,7 +130,8 @@ def _refuse(answer: Answer, where: str, target: str) -> None:
     status = answer.json if isinstance(answer.json, dict) and answer.json.get("kind") == "Status" else {}
     said = cut(str(status.get("message", "")) or answer.text, 300)
     if answer.status in (401, 403) and status:
-        raise CannotCheck(f"The cluster does not let us ask service {target}: {said}", UP)
+        # Not in its own words: a pod can answer like this, too.
+        raise CannotCheck(f"The cluster does not let us ask service {target} (status {answer.status}).", UP)
     if answer.status == 404 and status.get("reason") == "NotFound":
         raise Unreachable("refused", f"There is no service {target} here.", "Is it created, in this namespace?")
     if answer.status in (500, 503) and "no endpoints available" in said:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
 import docker
@@ -84,6 +85,13 @@ class Container:
         """None as long as it runs."""
         self._reload()
         return None if self._made.status == "running" else self._made.attrs["State"]["ExitCode"]
+
+    @property
+    def health(self) -> tuple[int, str] | None:
+        """What the health check said last: its exit code and its words; None where it has not been asked yet."""
+        self._reload()
+        log = health_log(self._made.attrs)
+        return (log[-1]["ExitCode"], tail(log[-1]["Output"] or "", 3)) if log else None
 
     @property
     def uids(self) -> list[int]:
@@ -231,6 +239,7 @@ def running(
     command: list[str] | str | None = None,
     name_hint: str = "",
     host: str = "",
+    **options: Any,
 ) -> Iterator[Container]:
     """Start a container on the engine at `host`, and remove it at the end, whatever happened."""
     ref = image.id if isinstance(image, Image) else image
@@ -249,6 +258,7 @@ def running(
                 memswap_limit="1g",
                 pids_limit=512,
                 log_config={"type": "json-file", "config": {"max-size": "5m", "max-file": "2"}},
+                **options,
             )
         except NotFound as absent:
             raise NotThere(f"There is no image {ref}.", "Build it first, under exactly this name.") from absent
@@ -264,6 +274,11 @@ def running(
             yield Container(made, port, reach=reach)
     finally:
         _remove(made)
+
+
+def health_log(attrs: dict) -> list[dict]:
+    """Return the last answers to a container's health check, the newest last: Start, ExitCode, Output."""
+    return (attrs["State"].get("Health") or {}).get("Log") or []
 
 
 def _learners(error: APIError) -> NotThere | None:

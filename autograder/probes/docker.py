@@ -15,6 +15,7 @@ import tempfile
 from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import docker
 
@@ -27,7 +28,7 @@ from autograder.probes.image import Image, lookup
 from autograder.probes.words import listed, tail
 
 OURS = ("<none>", "shipyard/", "localhost/shipyard/", "kindest/")  # no learner built these
-LITTLE = 500_000_000  # bytes free on the engine's disk, under which "no space left" is believed
+LITTLE = 1_000_000_000  # bytes free on the engine's disk, under which "no space left" is no fault of the Dockerfile
 BASE = "python:3.11-slim"  # the course's base image: pulled where a registry answers, else built here
 
 
@@ -62,13 +63,15 @@ class Docker:
         env: dict[str, str] | None = None,
         command: list[str] | str | None = None,
         name_hint: str = "",
+        **options: Any,
     ) -> AbstractContextManager[Container]:
         """Run an image in the background, its `port` published on 127.0.0.1; removed when the context ends.
 
+        `options` are more of docker-py's, such as `entrypoint` and `healthcheck`.
         Entering raises NotThere where the image cannot be started: no CMD, a
         program or user that it does not have.
         """
-        return running(self.client, image, port, env, command, name_hint, self.host)
+        return running(self.client, image, port, env, command, name_hint, self.host, **options)
 
     def build(self, folder: Path, timeout: float = 300.0, note: str = "") -> Image:
         """Build the Dockerfile of a folder as `docker build` does, and return the image.
@@ -114,7 +117,7 @@ class Docker:
                 f"The build was not finished after {timeout:.0f} s and was ended. Its last output:\n{end}",
                 "A build must end by itself: a server is started by CMD, not by RUN, and no step may wait for input.",
             )
-        if NO_ROOM in tail(built.log, 6, 600) and self._full():
+        if NO_ROOM in tail(built.log, 12, 2000).lower() and self._full():
             return CannotCheck("The disk of the Docker engine is full, so the image could not be built.", DISK_FIX)
         if buildlog.no_registry(built.log):
             if self._without_registry():

@@ -25,7 +25,7 @@ WRAPPINGS = (
     "runc create failed: ",
     "unable to start container process: ",
 )
-NO_ROOM = "no space left on device"
+NO_ROOM = "no space left on device"  # the engine's words; programs in a build write it with a capital N
 DISK_FIX = "Make room (`docker system df` shows what takes it, `docker system prune` frees it), then grade again."
 
 
@@ -83,7 +83,7 @@ def asking(what: str) -> Iterator[None]:
     except (NotThere, CannotCheck):
         raise
     except APIError as error:
-        if NO_ROOM in said(error):
+        if NO_ROOM in said(error).lower():
             raise CannotCheck(f"The Docker engine has no disk space left to {what}.", DISK_FIX) from error
         raise CannotCheck(f"The Docker engine could not {what}: {said(error)}") from error
     except requests.ReadTimeout as error:

@@ -32,6 +32,11 @@ class Answer:
     def __str__(self) -> str:
         return f"{self.status} {cut(self.text, 160)}".strip()
 
+    @property
+    def brief(self) -> str:
+        """Say what came without its words: a server may send back what it was asked, also what nobody may see."""
+        return f"status {self.status} and {len(self.text)} characters"
+
 
 class Unreachable(NotThere):
     """Say that no usable answer came; `kind` is refused, closed, slow, large or garbled."""

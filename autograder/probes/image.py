@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import io
+import hashlib
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
+from typing import IO, Any
 
 import docker
 from docker.errors import APIError
@@ -14,6 +15,8 @@ from docker.errors import APIError
 from autograder.facts import CannotCheck
 from autograder.probes.engine import LABEL, asking
 from autograder.probes.tars import holds, members, opened
+
+Tell = Callable[[IO[bytes] | None, tarfile.TarInfo, str], Any]  # of a file's bytes (None: a link), entry and path
 
 
 class Image:
@@ -100,24 +103,43 @@ class Image:
         A file that a later layer deletes is still in its own layer, and still
         travels with the image.
         """
-        for index, found in enumerate(self._scan(None)[0]):
+        for index, found in enumerate(self._scan(_size)):
             for path, size in found.items():
                 yield index, path, size
+
+    def contents(self, after: int = 0) -> dict[str, str]:
+        """Return path -> sha256 of the files of all layers from number `after` on; the last layer with a path counts.
+
+        Bytes only: times, owners and rights may differ between two files of the same digest.
+        """
+        found: dict[str, str] = {}
+        for layer in self._scan(_sha256)[after:]:
+            found |= layer
+        return found
 
     def contains(self, needle: bytes) -> str | None:
         """Return where bytes are in the image: a path of some layer, its settings, or None."""
         if needle in json.dumps([self._config, self.history], ensure_ascii=False).encode("utf-8", "replace"):
             return "the image's settings (ENV, LABEL, ARG or a command of the Dockerfile)"
-        return self._scan(needle)[1]
 
-    def _scan(self, needle: bytes | None) -> tuple[list[dict[str, int]], str | None]:
-        """Read `docker save` once: files of each layer in order, and a path that holds the needle.
+        def seek(file: IO[bytes] | None, member: tarfile.TarInfo, path: str) -> None:
+            if file and holds(file, needle):
+                raise _Held(path)
+
+        try:
+            self._scan(seek)
+        except _Held as held:
+            return str(held)
+        return None
+
+    def _scan(self, tell: Tell) -> list[dict[str, Any]]:
+        """Read `docker save` once: of each layer in order, path -> what `tell` says of the file.
 
         The archive is either docker's own (ID/layer.tar, equal layers as links)
         or OCI's (blobs/sha256/…); in both manifest.json names the layers in order,
         and may come last.
         """
-        layers: dict[str, dict[str, int]] = {}
+        layers: dict[str, dict[str, Any]] = {}
         links: dict[str, str] = {}
         order: list[str] = []
         with (
@@ -131,22 +153,34 @@ class Image:
                 elif path == "/manifest.json":
                     order = ["/" + name for name in json.load(tar.extractfile(member))[0]["Layers"] or []]
                 elif path.endswith("/layer.tar") or path.startswith("/blobs/"):
-                    found = _layer(tar.extractfile(member), needle)
-                    if isinstance(found, str):
-                        return [], found
-                    layers[path] = found
-        return [layers.get(links.get(path, path), {}) for path in order], None
+                    layers[path] = _layer(tar.extractfile(member), tell)
+        return [layers.get(links.get(path, path), {}) for path in order]
 
 
-def _layer(stream: io.BufferedIOBase, needle: bytes | None) -> dict[str, int] | str:
-    """Return the files of a layer, or the path of the one that holds the needle."""
-    found: dict[str, int] = {}
+class _Held(Exception):
+    """End a search: some file, whose path this is, holds what was looked for."""
+
+
+def _size(file: IO[bytes] | None, member: tarfile.TarInfo, path: str) -> int:
+    return member.size
+
+
+def _sha256(file: IO[bytes] | None, member: tarfile.TarInfo, path: str) -> str:
+    if file is None:
+        return member.linkname
+    told = hashlib.sha256()
+    while piece := file.read(1 << 20):
+        told.update(piece)
+    return told.hexdigest()
+
+
+def _layer(stream: IO[bytes] | None, tell: Tell) -> dict[str, Any]:
+    """Return path -> what `tell` says of each file of a layer."""
+    found: dict[str, Any] = {}
     try:
         with tarfile.open(fileobj=stream, mode="r|*") as tar:
             for path, member in members(tar):
-                found[path] = member.size
-                if needle and member.isfile() and holds(tar.extractfile(member), needle):
-                    return path
+                found[path] = tell(tar.extractfile(member) if member.isfile() else None, member, path)
     except tarfile.ReadError:
         pass  # a blob that is no layer: a manifest or the settings
     return found

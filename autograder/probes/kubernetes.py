@@ -106,6 +106,7 @@ class Event:
 
 
 SUBMISSION = "shipyard.io/submission"  # the label of a submission's namespace
+LOG_GONE = b"unable to retrieve container logs for "  # the kubelet's word, in the log's place and with status 200
 
 
 class Kube:
@@ -231,7 +232,8 @@ class Kube:
                 "read a pod's log", self.core.read_namespaced_pod_log, name, self.namespace, tail_lines=max(n, 1),
                 previous=previous, limit_bytes=200_000, _preload_content=False, **named,
             )  # fmt: skip
-            return tail(raw.data, n) if raw is not None else ""
+            # The container was removed between the question and the answer: a new one has taken its place.
+            return "" if raw is None or raw.data.startswith(LOG_GONE) else tail(raw.data, n)
         except CannotCheck:  # 400: the container has not started, so there is no log
             return ""
 

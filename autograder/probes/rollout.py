@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from autograder.facts import CannotCheck, NotThere
 from autograder.probes.pods import CONFIG, IMAGE, Pod
 from autograder.probes.words import cut
+from autograder.waiting import TimedOut, wait_until
 
 if TYPE_CHECKING:
     from autograder.probes.kubernetes import Deployment, Kube
@@ -113,12 +115,22 @@ def _crash(pod: Pod, deployment: Deployment, kube: Kube, head: str) -> NotThere 
             "The liveness probe must ask the port and path where the server answers, and give it time to start.",
         )
     ended = pod.because("Error")
-    log = kube.logs(pod, 5, previous=pod.restarts > 0) or kube.logs(pod, 5)
+    log = _last_log(kube, pod)
     says = f" It wrote last:\n{log}" if log else " It wrote nothing."
     return NotThere(
         f"{head}. The program in pod {pod.name} ends again and again ({ended.message if ended else why.code}).{says}",
         "Read the program's last lines: `kubectl logs POD --previous`. Does it run with `docker run`?",
     )
+
+
+def _last_log(kube: Kube, pod: Pod) -> str:
+    """Return what a program that ends again and again wrote last, "" for nothing.
+
+    Asked more than once: a container that is being replaced has no log for a moment.
+    """
+    with suppress(TimedOut):
+        return wait_until(lambda: kube.logs(pod, 5, previous=True) or kube.logs(pod, 5), "its log", timeout=3)
+    return ""
 
 
 def _no_room(pod: Pod, deployment: Deployment, kube: Kube, head: str) -> NotThere | CannotCheck | None:

@@ -131,13 +131,13 @@ def trial(kube: Kube, template: dict[str, Any], environment: dict[str, str]) -> 
     body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {LABEL: "1"}}, "spec": spec}
     call("create a copy of a pod", kube.core.create_namespaced_pod, kube.namespace, body)
     try:
-        yield Trial(kube, name, _patience(spec))
+        yield Trial(kube, name, patience(spec))
     finally:
         call("remove that copy", kube.core.delete_namespaced_pod, name, kube.namespace, grace_period_seconds=0)
 
 
-def _patience(spec: dict[str, Any]) -> float:
-    """Return the seconds in which the probes must have spoken, two minutes at most."""
+def patience(spec: dict[str, Any]) -> float:
+    """Return the seconds in which the probes of a pod's spec must have spoken, two minutes at most."""
     probes = [c.get(kind) or {} for c in spec["containers"] for kind in ("startupProbe", "readinessProbe")]
     defaults = (("initialDelaySeconds", 0), ("periodSeconds", 10), ("timeoutSeconds", 1))
     return min(120, 15 + sum(probe.get(key, usual) for probe in probes for key, usual in defaults))

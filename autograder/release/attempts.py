@@ -25,7 +25,9 @@ class Attempt:
 
     `fails` maps a check's name to a piece of text that its hint or observation
     must hold; every check that is not listed must pass. `edit` breaks the
-    notebook of a broken attempt.
+    notebook of a broken attempt. A `quick` one is graded in CI's time, all of
+    them by `make test-all`; no cell and no build of it may take longer than
+    `seconds`.
     """
 
     name: str
@@ -34,10 +36,12 @@ class Attempt:
     fails: dict[str, str] = field(default_factory=dict)
     answers: dict[str, str] = field(default_factory=dict)
     edit: str = ""
+    quick: bool = False
+    seconds: int = 240
     path: Path | None = None
 
 
-REFERENCE = Attempt("reference", "The lab's own answer", "right")
+REFERENCE = Attempt("reference", "The lab's own answer", "right", quick=True)
 
 
 def attempts(lab: Lab) -> list[Attempt]:
@@ -60,7 +64,8 @@ def read(path: Path, lab: Lab) -> Attempt:
     fails = {str(name): str(piece) for name, piece in (front.get("fails") or {}).items()}
     answers = {found["name"]: found["source"].rstrip("\n") for found in ANSWER.finditer(text)}
     title, kind, edit = (str(front.get(name) or "") for name in ("title", "kind", "edit"))
-    attempt = Attempt(path.stem, title, kind, fails, answers, edit, path)
+    quick, seconds = front.get("quick") is True, int(front.get("seconds") or Attempt.seconds)
+    attempt = Attempt(path.stem, title, kind, fails, answers, edit, quick, seconds, path)
     if problems := _problems(attempt, lab):
         raise ReleaseError(problems)
     return attempt

@@ -9,6 +9,7 @@ from autograder.labs import course_root
 from autograder.release.lesson import Lesson, line_of
 from autograder.release.problems import Problem, ReleaseError
 
+JUDGED = ("checks.py", "seen.py")  # what is judged, and what is looked at for that; learners may read both
 JUNK = ("__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".ruff_cache", ".DS_Store")
 
 
@@ -19,8 +20,8 @@ def files(lesson: Lesson) -> dict[str, Path]:
     nothing, or two files would get one name.
     """
     folder = lesson.lab.folder
-    given: dict[str, Path] = {"checks.py": folder / "checks.py"}
-    taken = {f"{lesson.lab.slug}.ipynb", "checks.py", "hidden.py"}
+    given = {path.name: path for path in (folder / name for name in JUDGED) if path.is_file()}
+    taken = {f"{lesson.lab.slug}.ipynb", *JUDGED, "hidden.py"}
     problems = []
 
     def give(path: str, origin: Path) -> None:

@@ -9,5 +9,5 @@ import os
 
 
 def wanted() -> bool:
-    """Tell whether submissions run in sandboxes: SHIPYARD_SANDBOX is set and not 0 (`shipyard grade --sandbox`)."""
-    return os.environ.get("SHIPYARD_SANDBOX", "0") not in ("", "0")
+    """Tell whether submissions run in sandboxes: they do, unless SHIPYARD_SANDBOX=0 (`shipyard grade --no-sandbox`)."""
+    return os.environ.get("SHIPYARD_SANDBOX") != "0"

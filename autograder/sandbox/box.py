@@ -10,14 +10,14 @@ mounts are made inside the engine's own user namespace.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import docker
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.types import LogConfig
 
@@ -33,6 +33,10 @@ BOX = "shipyard.box"  # the label of a sandbox's container; its value is the tok
 SUBMISSION = "shipyard.submission"
 CAPABILITIES = ["SETUID", "SETGID", "SETPCAP", "CHOWN", "FOWNER", "DAC_OVERRIDE", "KILL"]
 START_SECONDS = 60
+WITHOUT = (
+    "Run `shipyard up --sandbox` once. Work that you trust can be graded without: SHIPYARD_SANDBOX=0; it then runs on "
+    "this machine as you."
+)
 
 
 @dataclass
@@ -162,6 +166,8 @@ def _create(host, token, mark, folder, limits, seed, seeding, port) -> Container
     ]
     if seed or seeding:
         mounts.append(f"{seeding}:/seed" if seeding else f"{seed}:/seed:ro")
+    if port:
+        mounts += [f"{path}:{inside}:ro" for inside, path in image.compiled().items()]
     environment = {"SEEDING": "1" if seeding else "", "ENGINE_DISK": limits.engine_disk}
     if port:
         environment |= {"REGISTRY": "1", "REGISTRY_PORT": str(port)}
@@ -183,6 +189,8 @@ def _create(host, token, mark, folder, limits, seed, seeding, port) -> Container
             labels=labels, host_config=settings,
         )  # fmt: skip
         return host.containers.get(made["Id"])
+    except ImageNotFound:
+        raise CannotCheck("The sandbox's image is not on this machine.", WITHOUT) from None
     except (DockerException, OSError) as error:
         raise CannotCheck(f"The sandbox could not be made: {error}", "Run `shipyard up`, then grade again.") from None
 
@@ -215,11 +223,22 @@ def dispose(host: docker.DockerClient, token: str) -> None:
     folders.remove(token)
 
 
-def sweep(mark: str) -> None:
-    """Remove what killed runs of a submission left."""
+def find(token: str) -> Box | None:
+    """Return a sandbox that another process started, None where it is gone."""
+    try:
+        container = engine.client(timeout=60).containers.get(_name(token))
+    except NotFound:
+        return None
+    settings = dict(one.partition("=")[::2] for one in container.attrs["Config"]["Env"])
+    return Box(token, container, folders.boxes() / token, Limits(), int(settings.get("REGISTRY_PORT", 0)))
+
+
+def sweep(mark: str, but: Collection[str] = ()) -> None:
+    """Remove what killed runs of a submission left; `but` names sandboxes that wait for this one."""
     host = engine.client(timeout=60)
     for container in host.containers.list(all=True, filters={"label": f"{SUBMISSION}={mark}"}, ignore_removed=True):
-        if token := container.labels.get(BOX):
+        if (token := container.labels.get(BOX)) and token not in but:
             dispose(host, token)
     for folder in folders.boxes().glob(f"{mark}-*"):
-        folders.remove(folder.name)
+        if folder.name not in but:
+            folders.remove(folder.name)

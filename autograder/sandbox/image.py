@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import platform
 import shutil
-import sys
 import tempfile
 from functools import cache
 from pathlib import Path
 
 from autograder import versions
-from autograder.ground import golang, node
+from autograder.ground import golang, node, programs
 from autograder.ground.images import KEY, bootstrap, key_of, present, tools_there
+from autograder.ground.lab_images import wheel_house
 from autograder.ground.shell import apt_install, run
 from autograder.ground.step import Step, cache_dir
-from autograder.labs import course_root
+from autograder.labs import checkout
 
 IMAGE = f"{node.PREFIX}/sandbox:2"
 GATE_IMAGE = f"{node.PREFIX}/gate:1"
@@ -41,7 +40,7 @@ ROOTFS = f"{node.PREFIX}/rootfs-sandbox:{versions.DEBIAN}-{key_of(*PACKAGES)[:8]
 
 def folder() -> Path:
     """Return the folder of the image's source."""
-    return course_root() / "docker" / "sandbox"
+    return checkout() / "docker" / "sandbox"
 
 
 def key() -> str:
@@ -52,7 +51,7 @@ def key() -> str:
 @cache
 def _key() -> str:
     sources = sorted(path for path in folder().glob("*") if path.is_file()) + guard_sources()
-    return key_of(" ".join(PACKAGES), golang.key(), course_root() / "constraints.txt", *sources, *package())
+    return key_of(" ".join(PACKAGES), checkout() / "constraints.txt", *sources, *package())
 
 
 def package() -> list[Path]:
@@ -90,8 +89,6 @@ def build() -> None:
                 shutil.copy(path, context)
         (context / "bin").mkdir()
         guard(context / "bin" / "guard")
-        for name in ("registry", "kubectl"):
-            shutil.copy(golang.folder() / name, context / "bin" / name)
         wheels(context / "wheels")
         home = Path(__file__).resolve().parent.parent
         for path in package():
@@ -105,6 +102,16 @@ def build() -> None:
         run(["docker", "build", "-q", "-t", GATE_IMAGE, "-f", context / "Dockerfile.gate",
              "--label", versions.LABEL, "--label", f"{KEY}={guard_key()}", context],
             log=log, env={"DOCKER_BUILDKIT": "0"})  # fmt: skip
+
+
+def compiled() -> dict[str, Path]:
+    """Return what a sandbox with a registry gets as well, by path inside: not in the image, which is there before."""
+    found = {
+        "/usr/local/bin/registry": programs.registry(),
+        "/usr/local/bin/kubectl": golang.folder() / "kubectl",
+        "/usr/local/lib/docker/cli-plugins/docker-compose": programs.folder() / programs.COMPOSE,
+    }
+    return {inside: path.resolve() for inside, path in found.items() if path.exists()}
 
 
 def guard_sources() -> list[Path]:
@@ -127,10 +134,4 @@ def guard(target: Path) -> None:
 def wheels(target: Path) -> None:
     """Download the kernel's packages: a build inside a container has no network here."""
     requirements = folder() / "requirements.txt"
-    kept = cache_dir("wheels", key_of(requirements, course_root() / "constraints.txt"))
-    machine = platform.machine()
-    run([sys.executable, "-m", "pip", "download", "--quiet", "--dest", kept, "--only-binary", ":all:",
-         "--python-version", "3.11", "--implementation", "cp", "--platform", f"manylinux_2_28_{machine}",
-         "--platform", f"manylinux_2_17_{machine}", "-c", course_root() / "constraints.txt",
-         "-r", requirements], log=cache_dir() / "images.log")  # fmt: skip
-    shutil.copytree(kept, target)
+    shutil.copytree(wheel_house(requirements), target)

@@ -25,8 +25,9 @@ from autograder import versions
 from autograder.facts import CannotCheck
 from autograder.ground import cluster, engine
 from autograder.ground.images import key_of
+from autograder.ground.locks import alone
 from autograder.sandbox import folders, image
-from autograder.sandbox.locks import alone
+from autograder.sandbox.fence import fence
 from autograder.waiting import TimedOut, wait_until
 
 GATE = "shipyard-gate"
@@ -37,7 +38,6 @@ REGISTRY_LABEL = "shipyard.io/registry"
 API_INSIDE = "https://127.0.0.1:6443"  # the API server's certificate names 127.0.0.1
 POLICY = "shipyard-own-registry"
 POLICY_KEY = "shipyard.io/key"  # of the policies' text: a cluster may have older ones
-PODS = "10.244.0.0/16"  # the pods' addresses: kind's default, and our node's
 
 
 def open_gate(api: client.ApiClient) -> None:
@@ -47,10 +47,11 @@ def open_gate(api: client.ApiClient) -> None:
     """
     try:
         host = engine.client(timeout=60)
-        _fence_node()
         if _is_open(host) and _in_place(api):
+            fence(api)
             return
         with alone("gate"):
+            fence(api)
             if not _in_place(api):
                 _apply_policies(api)
             if not _is_open(host):
@@ -163,21 +164,6 @@ def _tell_node() -> None:
     if node is None:
         raise CannotCheck("The cluster's node does not run.", "Run `shipyard up`, then grade again.")
     node.exec_run(["sh", "-c", f"mkdir -p {HOSTS} && echo '{hosts}' > {HOSTS}/hosts.toml"])
-
-
-def _fence_node() -> None:
-    """Keep pods from all that is not the cluster: the host's services, a cloud's metadata, the internet.
-
-    Asked each time: a node that was started again has lost it. The API server
-    is the node itself, and stays within reach.
-    """
-    node = cluster.node_container()
-    if node is None:
-        raise CannotCheck("The cluster's node does not run.", "Run `shipyard up`, then grade again.")
-    rule = f"FORWARD -s {PODS} ! -d {PODS} -o eth0 -j REJECT"
-    done = node.exec_run(["sh", "-c", f"iptables -w -C {rule} 2> /dev/null || iptables -w -I {rule}"])
-    if done.exit_code:
-        raise CannotCheck(f"Pods cannot be kept from the host's network: {done.output.decode(errors='replace')}")
 
 
 def _policies() -> list[Path]:

@@ -19,36 +19,43 @@ from autograder import versions
 from autograder.facts import CannotCheck, Place
 from autograder.ground import engine
 from autograder.ground.images import key_of
-from autograder.labs import Lab, course_root
+from autograder.ground.locks import alone
+from autograder.labs import Lab, checkout
 from autograder.sandbox import image
 from autograder.sandbox.box import Box, box
-from autograder.sandbox.locks import alone
 from autograder.waiting import TimedOut, wait_until
 
 BASES = (versions.PYTHON_IMAGE, versions.PYTHON_IMAGE_FULL)
+SOURCES = ("model-server", "pipeline-base", "training")  # in docker/: what start states are made of
 SEED = "shipyard.seed"
 PORT = versions.REGISTRY_PORT
 WHOLE = "-whole"
 MARK = "00000000ed"  # of the sandbox that fills a volume
 
 
+def images(lab: Lab) -> tuple[str, ...]:
+    """Return the images that the engine of a lab's sandbox starts with."""
+    return (*BASES, versions.REDIS_IMAGE) if "compose" in lab.needs else BASES
+
+
 def begins(lab: Lab) -> bool:
     """Tell whether the lab has a start state of its own."""
-    return hasattr(lab.module, "start")
+    return hasattr(lab.seen, "start")
 
 
 def volume(lab: Lab) -> str:
     """Return the name of the volume with a lab's images; what they are made of is in it."""
     host = engine.client()
     try:
-        parts = [host.images.get(one).id for one in BASES]
+        parts = [host.images.get(one).id for one in images(lab)]
     except NotFound as absent:
         raise CannotCheck(f"A base image is missing: {absent.explanation}", "Run `shipyard up`.") from None
     parts += [" ".join(image.PACKAGES), (image.folder() / "engine").read_text()]
     if begins(lab):
-        sources = course_root() / "docker" / "model-server"
-        files = sorted(path for path in sources.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-        parts += [lab.slug, lab.folder / "checks.py", *files]
+        sources = [checkout() / "docker" / name for name in SOURCES]
+        found = [path for folder in sources for path in folder.rglob("*") if path.is_file()]
+        files = sorted(path for path in found if "__pycache__" not in path.parts)
+        parts += [lab.slug, *sorted(lab.folder.glob("*.py")), *files]
     return f"shipyard-seed-{lab.slug if begins(lab) else 'base'}-{key_of(*parts)}"
 
 
@@ -86,11 +93,11 @@ def _fill(host: docker.DockerClient, lab: Lab, name: str) -> None:
     start = begins(lab)
     with box(MARK, seeding=name, registry=start) as it:
         inner = docker.DockerClient(base_url=it.docker_host, timeout=300)
-        for reference in BASES:
+        for reference in images(lab):
             inner.images.load(host.images.get(reference).save(named=True))
         if start:
             with tempfile.TemporaryDirectory(prefix="shipyard-") as work:
-                lab.module.start(Place(work=Path(work), docker_host=it.docker_host, registry=it.registry))
+                lab.seen.start(Place(work=Path(work), docker_host=it.docker_host, registry=it.registry))
             _rename(inner, it)
         inner.containers.prune()
         inner.api.prune_builds()
@@ -98,6 +105,9 @@ def _fill(host: docker.DockerClient, lab: Lab, name: str) -> None:
         inner.close()
         if start:
             it.run(["cp", "-a", "/var/lib/registry", "/seed/registry"])
+            # A lab may begin with nothing in its registry: a sandbox copies these folders all the same.
+            v2 = "/seed/registry/docker/registry/v2"
+            it.run(["mkdir", "-p", f"{v2}/repositories", f"{v2}/blobs"])
         it.run(["pkill", "-TERM", "-x", "dockerd"])
         wait_until(lambda: not (it.folder / "gate" / "up").exists(), "the engine to end", timeout=60)
     rest = "cd /seed/engine && rm -rf buildkit containerd containers network plugins swarm tmp trust volumes"

@@ -1,4 +1,4 @@
-"""Let one grader at a time prepare what all sandboxes share."""
+"""Let one process at a time prepare what all share: a toolchain, the sandboxes' images."""
 
 from __future__ import annotations
 

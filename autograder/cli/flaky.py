@@ -1,0 +1,89 @@
+"""The command that looks for verdicts which flip."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter, defaultdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from autograder.cli.chosen import chosen_labs
+from autograder.cli.ground import Context, bring_up, bring_up_sandbox, choose, choose_sandbox
+from autograder.facts import CannotCheck
+from autograder.grading.grade import grade
+from autograder.grading.outcome import Outcome
+from autograder.grading.sample import assigned, sample
+from autograder.ground.progress import Board, duration
+from autograder.ground.up import needs_of
+from autograder.labs import course_root
+
+Verdicts = tuple[tuple[str, str, float], ...]
+
+
+def register(typed: typer.Typer) -> None:
+    """Add this module's command."""
+    typed.command()(flaky)
+
+
+def flaky(
+    n: Annotated[int, typer.Option("--n", "-n", min=2, help="How often each attempt is graded.")] = 20,
+    lab: Annotated[list[str] | None, typer.Option(help="Only this lab; may be given again.")] = None,
+    attempt: Annotated[list[str] | None, typer.Option(help="Only this attempt; may be given again.")] = None,
+    quick: Annotated[bool, typer.Option(help="Only the attempts that CI grades.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Repeat the order of an earlier run.")] = None,
+    sandbox: Annotated[bool, typer.Option(help="In sandboxes, as strangers' work: slower.")] = False,
+    context: Context = None,
+) -> None:
+    """Grade each attempt N times in random order and count verdicts that differ; one is a failure."""
+    choose(context)
+    choose_sandbox(sandbox, context)
+    labs = chosen_labs(lab)
+    chosen = {
+        at: one for at, one in assigned(labs).items()
+        if (not attempt or one.name in attempt) and (one.quick or not quick)
+    }  # fmt: skip
+    chosen = {at: one for at, one in chosen.items() if one.name != "reference" or at == _first(chosen, at[1])}
+    if not chosen:
+        raise CannotCheck("No attempt of that name.", "`ls solutions/*/attempts` lists them.")
+    bring_up(needs_of(labs))
+    if sandbox:
+        bring_up_sandbox()
+    seed = seed if seed is not None else time.time_ns() % 10**6
+    turns = [at for _ in range(n) for at in chosen]
+    random.Random(seed).shuffle(turns)
+    given: dict[tuple[str, str], Counter[Verdicts]] = defaultdict(Counter)
+    console, started = Console(), time.monotonic()
+    with Board(Console(soft_wrap=True)) as board:
+        root = sample(course_root() / "build" / "flaky", slugs=[one.slug for one in labs])
+        for number, (learner, slug) in enumerate(turns, 1):
+            left = (time.monotonic() - started) / max(number - 1, 1) * (len(turns) - number + 1)
+            told = f", about {duration(left)} left" if number > 1 else ""
+            board.doing(f"{slug} {chosen[learner, slug].name}: {number} of {len(turns)}{told}")
+            for outcome in grade(root, [slug], [learner], force=True, jobs=1):
+                given[learner, slug][verdicts(outcome)] += 1
+    table = Table("Lab", "Attempt", "Graded", "Verdicts that differ", box=None, pad_edge=False)
+    flips = 0
+    for at, one in chosen.items():
+        usual = given[at].most_common(1)[0][0]
+        differing = {name for other in given[at] for name, *_ in set(other) ^ set(usual)}
+        flips += given[at].total() - given[at][usual]
+        table.add_row(at[1], one.name, str(given[at].total()), ", ".join(sorted(differing)) or "none")
+    console.print(table)
+    console.print(f"{len(turns)} gradings of {len(chosen)} attempts in random order (seed {seed}): {flips} differed")
+    if flips:
+        raise typer.Exit(1)
+
+
+def verdicts(outcome: Outcome) -> Verdicts:
+    """Return what must be the same each time: how it ended, and each check's status and points."""
+    found = tuple((one.name, str(one.status), one.points) for one in outcome.results)
+    return found or ((str(outcome.standing), "", 0.0),)
+
+
+def _first(chosen: dict, slug: str) -> tuple[str, str]:
+    """Return who hands in a lab's reference first: learners beyond the attempts hand it in, too."""
+    return next(at for at, one in chosen.items() if at[1] == slug and one.name == "reference")

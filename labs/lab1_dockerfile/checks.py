@@ -2,171 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import re
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from autograder.checks import Finding, check
-from autograder.facts import CannotCheck, NotThere, Observation, fact
-from autograder.ground.reset import Made
-from autograder.probes.container import Container, Stop
-from autograder.probes.docker import Docker
 from autograder.probes.http import ask
-from autograder.probes.image import Image
+from autograder.probes.packages import same_version
+from autograder.probes.words import cut, listed
 
-MADE = Made(containers=("shipyard-lab1-mine",), images=("digits:mine",))
-BASE = "python:3.11-slim"
-BUDGET = 500_000_000  # bytes on top of the base; the packages of requirements.txt need about 300 MB
-BUILD_SECONDS = 300
-STOP_SECONDS = 5
-COMPILER = re.compile(r"(^|/)bin/([a-z0-9_]+-linux-gnu-)?(gcc|g\+\+|cc|c\+\+|clang|clang\+\+)(-[0-9.]+)?$")
-PIP_CACHE = re.compile(r"(^|/)\.cache/pip/.+")
-PACKAGES = re.compile(r"(^|/)sklearn/__init__\.py$")  # wherever pip was told to put them
-
-
-def examples() -> list[list[int]]:
-    """Return the rows of example.json, each 64 numbers from 0 to 16."""
-    here = Path(__file__).parent
-    beside = [here / "example.json", here / "starter" / "example.json"]
-    return json.loads(next(path for path in beside if path.exists()).read_text())["instances"]
-
-
-class Seen(Observation):
-    """See the learner's folder `app`, built twice: as it is, and after an edit to its code."""
-
-    @fact
-    def docker(self) -> Docker:
-        return Docker(self.place.docker_host)
-
-    @fact
-    def token(self) -> str:
-        """A token of this submission's own; the same each time, so that builds find their cache."""
-        return f"harbour-{digest('token', self.place.salt)}"
-
-    @fact
-    def context(self) -> Path:
-        return self.copy_of_app()
-
-    @fact
-    def built(self) -> Image:
-        return self.build(self.context)
-
-    @fact
-    def image(self) -> Image:
-        """The image, for checks that are not about building: they need not repeat why it fails."""
-        with instead("The image does not build, so this cannot be seen yet.",
-                     "First make the check image_builds pass: it shows where the build stops."):  # fmt: skip
-            return self.built
-
-    @fact
-    def container(self) -> Container:
-        return self.closing(self.docker.run(self.image, name_hint="lab1"))
-
-    @fact
-    def answering(self) -> Container:
-        """The container, once its server has the model and answers."""
-        return self.container.wait_ready()
-
-    @fact
-    def server(self) -> Container:
-        """The same, for checks that are not about answering."""
-        container = self.container  # no image, no start: said as it is
-        with instead("The container does not answer on port 8000, so this cannot be seen yet.",
-                     "First make the check answers_on_8000 pass: it shows what happens instead."):  # fmt: skip
-            assert self.answering is container
-        return container
-
-    @fact
-    def uids(self) -> list[int]:
-        """The user numbers of all processes; a server that cannot be reached has them too."""
-        reachable = self.answers or self.container.status == "running"
-        return (self.container if reachable else self.server).uids
-
-    @fact
-    def stop(self) -> Stop:
-        """How a container of the image stops: one of its own, so that the other stays for other checks."""
-        if not self.answers and self.uids:
-            return self.container.stop(timeout=STOP_SECONDS)
-        with self.docker.run(self.image, name_hint="lab1-stop") as container:
-            container.wait_ready()
-            return container.stop(timeout=STOP_SECONDS)
-
-    @fact
-    def answers(self) -> bool:
-        """Whether the server answers at all."""
-        container = self.container
-        try:
-            return self.answering is container
-        except NotThere:
-            return False
-
-    @fact
-    def base(self) -> Image:
-        try:
-            return self.docker.image(BASE)
-        except NotThere as absent:
-            raise CannotCheck(f"There is no base image {BASE} to compare sizes with.", "Run `make up`.") from absent
-
-    @property
-    def edit(self) -> str:
-        return f"edited-{digest('edit', self.place.salt)}"
-
-    @fact
-    def edited_image(self) -> Image:
-        """The image of the same folder after an edit to the code of the app."""
-        folder = self.copy_of_app()
-        edit_app(folder, self.edit)
-        return self.build(folder)
-
-    @fact
-    def edited_server(self) -> Container:
-        return self.closing(self.docker.run(self.edited_image, name_hint="lab1-edited")).wait_ready()
-
-    def build(self, folder: Path) -> Image:
-        # Tests need not wait as long as a learner may build.
-        return self.docker.build(folder, timeout=float(os.environ.get("SHIPYARD_BUILD_SECONDS", BUILD_SECONDS)))
-
-    def copy_of_app(self) -> Path:
-        """Copy the learner's app, with a token of ours in .env, into a folder that goes away; NotThere for none."""
-        app = self.work / "app"
-        if app.is_symlink() or not app.is_dir():
-            raise NotThere("There is no folder `app` beside the notebook.", "Do not rename or move the folder `app`.")
-        folder = Path(self.closing(tempfile.TemporaryDirectory(prefix="shipyard-lab1-"))) / "app"
-        shutil.copytree(app, folder, symlinks=True)
-        (folder / ".env").unlink(missing_ok=True)  # it may be a link
-        (folder / ".env").write_text(f"MODEL_STORE_TOKEN={self.token}\n")
-        return folder
-
-
-def digest(word: str, salt: int) -> str:
-    """Return 16 characters that depend on a word and a submission's salt."""
-    return hashlib.sha256(f"{word} {salt}".encode()).hexdigest()[:16]
-
-
-@contextmanager
-def instead(observed: str, hint: str) -> Iterator[None]:
-    """Say `observed` and `hint` in the place of what is really missing: another check shows that."""
-    try:
-        yield
-    except NotThere as absent:
-        raise NotThere(observed, hint) from absent
-
-
-def edit_app(folder: Path, words: str) -> None:
-    """Add a comment to each file of the app's code: the page at / then carries `words`. NotThere for no code."""
-    code = [path for path in folder.glob("digits_server/**/*") if path.suffix in (".py", ".html")]
-    code = [path for path in code if path.resolve().is_relative_to(folder.resolve())]  # never through a link
-    if not any(path.suffix == ".html" for path in code):
-        raise NotThere("The app's code (app/digits_server) is not there.", "Leave the folder digits_server as it was.")
-    for path in code:
-        with path.open("a") as file:
-            file.write(f"\n# {words}\n" if path.suffix == ".py" else f"<!-- {words} -->\n")
+from .seen import BASE, BUDGET, BUILD_SECONDS, COMPILER, LABELS, PIP_CACHE, STOP_SECONDS, Seen, examples
 
 
 @check(
@@ -288,7 +131,7 @@ def no_build_tools(seen: Seen) -> Finding:
 )
 def cache_friendly(seen: Seen) -> Finding:
     before, after = seen.image.layers, seen.edited_image.layers
-    packages = sorted({layer for layer, path, _ in seen.image.layer_files() if PACKAGES.search(path)})
+    packages = sorted(seen.packages)
     if not packages:
         return Finding(False, "No layer holds the installed packages (scikit-learn was looked for).")
     if any(layer >= len(after) or before[layer] != after[layer] for layer in packages):
@@ -301,3 +144,81 @@ def cache_friendly(seen: Seen) -> Finding:
         return Finding(False, "The packages were reused, but the new image does not show the edit.",
                        "Where does the code come into the image? Is that step run again after an edit?")  # fmt: skip
     return Finding(True, "After an edit, the packages' layer was reused, and the new image shows the edit.")
+
+
+@check(
+    "pins_packages",
+    points=1,
+    expects="app/requirements.txt names one exact version of each package in it, and the image holds exactly these "
+    "versions of them; flask, gunicorn, numpy, scikit-learn and skops are among them.",
+    hint="What does a line without a version install, today and in a year? Two equal signs leave no choice.",
+    chapter="docker#images",
+)
+def pins_packages(seen: Seen) -> Finding:
+    wanted = seen.pins
+    if missing := sorted({"flask", "gunicorn", "numpy", "scikit-learn", "skops"} - wanted.keys()):
+        return Finding(False, f"app/requirements.txt does not name {listed(missing)}.", "The server needs all of them.")
+    if loose := sorted(name for name, version in wanted.items() if not version):
+        share = 0.5 if len(loose) <= len(wanted) / 2 else False
+        return Finding(share, f"app/requirements.txt leaves the version of {listed(loose)} open.")
+    there = seen.versions
+    other = [
+        f"{name} {there.get(name, '(not there)')} instead of {version}"
+        for name, version in sorted(wanted.items())
+        if not same_version(there.get(name), version)
+    ]
+    if other:
+        return Finding(False, f"The image holds {cut(listed(other), 200)}.",
+                       "Which file does the step read that installs packages?")  # fmt: skip
+    return Finding(True, f"The image holds exactly the versions of the {len(wanted)} packages in app/requirements.txt.")
+
+
+@check(
+    "tells_health",
+    points=1,
+    expects="The image has a HEALTHCHECK whose command succeeds while the server answers, and fails in a container "
+    "of the same image in which no server runs.",
+    hint="The command runs inside the container, with the programs that are there. python can ask for a URL, too.",
+    chapter="docker#health",
+)
+def tells_health(seen: Seen) -> Finding:
+    if not seen.image.healthcheck:
+        return Finding(False, "The image has no HEALTHCHECK.")
+    assert seen.server  # a server that does not answer cannot be found healthy
+    (fine, words), (ill, _) = seen.health
+    if fine != 0:
+        return Finding(False, f"The server answers, but the command of HEALTHCHECK ended with exit code {fine}. "
+                              f"It wrote: {cut(words, 200) or 'nothing'}")  # fmt: skip
+    if ill == 0:
+        return Finding(0.5, "The command of HEALTHCHECK succeeds, but also in a container in which no server runs.",
+                       "Let the command ask the server for something.")  # fmt: skip
+    return Finding(True, f"It succeeds where the server answers, and ends with exit code {ill} where none runs.")
+
+
+@check(
+    "carries_labels",
+    points=1,
+    expects="The image says what it is: it carries the labels " + ", ".join(LABELS) + ", none of them empty.",
+    hint="The instruction LABEL writes a name and a value into the image. Names are compared to the letter.",
+    chapter="docker#labels",
+)
+def carries_labels(seen: Seen) -> Finding:
+    labels = seen.image.labels
+    missing = [name for name in LABELS if not labels.get(name, "").strip()]
+    if missing:
+        return Finding(1 - len(missing) / len(LABELS), f"The image has no label {listed(missing)}.")
+    return Finding(True, "It is " + ", ".join(cut(labels[name], 60) for name in LABELS) + ".")
+
+
+@check(
+    "builds_alike",
+    points=1,
+    expects="Built again after an edit to app/digits_server, the image has the same files, byte for byte, but for the "
+    "edited ones. (Times of files and Python's own .pyc files do not count.)",
+    hint="Some step writes something else each time that it runs: the time, something random, a log.",
+    chapter="docker#reproducible-builds",
+)
+def builds_alike(seen: Seen) -> Finding:
+    if seen.strays:
+        return Finding(False, f"Besides the edited files, these changed: {cut(listed(seen.strays[:5]), 200)}.")
+    return Finding(True, "Only the edited files changed.")

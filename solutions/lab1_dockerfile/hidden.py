@@ -9,10 +9,11 @@ from types import ModuleType
 
 from autograder.checks import Finding, check
 from autograder.facts import CannotCheck, fact
-from autograder.labs import course_root, visible
+from autograder.labs import checkout
 from autograder.probes.http import ask
 
-base = visible(__file__)
+from . import seen as base
+
 COUNT = 24
 MARGIN = 0.2  # between the two likeliest digits: rounding elsewhere must not decide
 
@@ -23,7 +24,7 @@ def course_model() -> tuple[ModuleType, object]:
 
     Raises CannotCheck where the course's own model cannot be loaded.
     """
-    folder = course_root() / "docker" / "model-server"
+    folder = checkout() / "docker" / "model-server"
     try:
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
@@ -68,7 +69,8 @@ def compare(rows: list[list[int]], expected: list[int], predict) -> Finding:
         answer = predict({"instances": part})
         digits = answer.json.get("predictions") if isinstance(answer.json, dict) else None
         if answer.status != 200 or not isinstance(digits, list) or len(digits) != len(part):
-            return Finding(False, f"/predict answered {len(part)} unseen rows with: {answer}")
+            said = "" if answer.status != 200 else ", which are not one digit for each row"
+            return Finding(False, f"/predict answered {len(part)} unseen rows with {answer.brief}{said}.")
         answers += digits
     right = sum(one == other for one, other in zip(answers, expected, strict=True))
     said = f"{right} of {len(rows)} unseen digits are predicted as the course's own model does."

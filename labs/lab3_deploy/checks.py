@@ -2,160 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
-
 from autograder.checks import Finding, check
-from autograder.facts import CannotCheck, NotThere, Observation, Place, fact
-from autograder.ground.reset import Made
-from autograder.labs import course_root
-from autograder.probes.docker import Docker
-from autograder.probes.engine import asking
-from autograder.probes.http import Answer, ask
-from autograder.probes.kubernetes import Deployment, Endpoint, Kube
-from autograder.probes.pods import Pod
-from autograder.probes.trial import Gate, trial
+from autograder.probes.apiserver import call
+from autograder.probes.copies import answers
+from autograder.probes.words import cut
 
-MADE = Made(containers=("shipyard-lab3-docker",), deployments=("digits",), services=("digits",))
-NAME, IMAGE, PORT = "digits", "digits", 80
-ROLLOUT_SECONDS = 60
-QUESTIONS = 30  # two pods take turns by chance: that one of them misses all is a matter of 1 in 500 million
-MANIFESTS = ", ".join(
-    f"application/vnd.{kind}+json"
-    for kind in ("oci.image.index.v1", "docker.distribution.manifest.list.v2", "oci.image.manifest.v1",
-                 "docker.distribution.manifest.v2")
-)  # fmt: skip
-
-
-def examples() -> list[list[int]]:
-    """Return the rows of example.json, each 64 numbers from 0 to 16."""
-    here = Path(__file__).parent
-    beside = [here / "example.json", here / "starter" / "example.json"]
-    return json.loads(next(path for path in beside if path.exists()).read_text())["instances"]
-
-
-def start(place: Place) -> None:
-    """See to it that the registry has the model server's image as digits:v1; quick where it has.
-
-    Raises CannotCheck where engine or registry do not answer, or the image cannot be built.
-    """
-    folder = course_root() / "docker" / "model-server"
-    there = digest_of(place, "v1")
-    if not folder.is_dir():  # a learner without the course's checkout: what the instructor pushed
-        if there:
-            return
-        raise CannotCheck(f"The registry has no image {IMAGE}:v1.", "Ask your instructor to run `make up`.")
-    sha = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            sha.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    source = f"source-{sha.hexdigest()[:16]}"
-    if there and there == digest_of(place, source):
-        return
-    docker = Docker(place.docker_host)
-    try:
-        image = docker.build(folder, timeout=600)
-    except NotThere as broken:
-        raise CannotCheck(f"The model server's image cannot be built: {broken.observed}") from broken
-    for tag in ("v1", source):
-        with asking("push the model server's image"):
-            docker.client.api.tag(image.id, f"{place.registry}/{IMAGE}", tag)
-            for line in docker.client.api.push(f"{place.registry}/{IMAGE}", tag, stream=True, decode=True):
-                if "error" in line:
-                    raise CannotCheck(f"{place.registry} does not take the image: {line['error']}", "Run `make up`.")
-
-
-def digest_of(place: Place, tag: str) -> str | None:
-    """Return the digest that the registry has for the image's tag, None for none.
-
-    Raises CannotCheck where the registry does not answer.
-    """
-    url = f"http://{place.registry}/v2/{IMAGE}/manifests/{tag}"
-    try:
-        answer = ask("HEAD", url, headers={"accept": MANIFESTS})
-    except NotThere as silent:
-        raise CannotCheck(f"The registry {place.registry} does not answer.", "Run `make up`.") from silent
-    return answer.headers.get("docker-content-digest") if answer.status == 200 else None
-
-
-class Seen(Observation):
-    """See the namespace: the Deployment, its pods, the Service, and a copy of a pod whose model is missing."""
-
-    @fact
-    def kube(self) -> Kube:
-        return Kube(self.place)
-
-    @fact
-    def docker(self) -> Docker:
-        return Docker(self.place.docker_host)
-
-    @fact
-    def deployment(self) -> Deployment:
-        return self.kube.deployment(NAME)
-
-    @fact
-    def rolled_out(self) -> Deployment:
-        try:
-            return self.deployment.wait_rolled_out(ROLLOUT_SECONDS)
-        except NotThere as late:
-            # Where only a child process is killed, Kubernetes sees a container that runs and is never ready.
-            if any("out of memory" in self.kube.logs(pod, 20) for pod in self.deployment.pods()):
-                raise NotThere(
-                    f"{late.observed} Its log says that the server's worker is killed for lack of memory.",
-                    "Raise the memory limit: this server needs about 130 MiB when its model is loaded.",
-                ) from late
-            raise
-
-    @fact
-    def pods(self) -> list[Pod]:
-        """The ready pods of the Deployment, after it had its time to roll out."""
-        deployment = self.deployment
-        with suppress(NotThere):  # some pods may serve all the same, such as those from before an update
-            deployment = self.rolled_out
-        ready = [pod for pod in deployment.pods() if pod.ready]
-        if not ready:
-            raise NotThere(
-                "No pod of the Deployment is ready, so this cannot be seen yet.",
-                "First make the check rolled_out pass: it shows what stands in the way.",
-            )
-        return ready
-
-    @fact
-    def endpoints(self) -> list[Endpoint]:
-        return [one for one in self.kube.endpoints(self.kube.service(NAME)) if one.ready]
-
-    def ask(self, path: str, body: Any = None) -> Answer:
-        """Ask the Service on its port 80, once the Deployment had its time to roll out."""
-        assert self.pods
-        return self.kube.ask(NAME, path, port=PORT, method="POST" if body else "GET", json=body)
-
-    @fact
-    def digest(self) -> str:
-        digest = digest_of(self.place, "v1")
-        if digest is None:
-            raise CannotCheck(f"The registry has no image {IMAGE}:v1.", "Run the first cell of the lab again.")
-        return digest
-
-    @fact
-    def in_docker(self) -> Answer:
-        """What the same image says of the example rows when it runs in Docker."""
-        ref = f"{self.place.registry}/{IMAGE}@{self.digest}"
-        with asking(f"pull {ref}"):
-            self.docker.client.images.pull(ref)
-        try:
-            with self.docker.run(ref, name_hint="lab3") as container:
-                return ask("POST", f"{container.wait_ready().url}/predict", json={"instances": examples()})
-        except NotThere as broken:
-            raise CannotCheck(f"The lab's own image does not run in Docker: {broken.observed}") from broken
-
-    @fact
-    def gate(self) -> Gate:
-        """What a copy of the pod does whose model cannot be found."""
-        with trial(self.kube, self.deployment.template, {"MODEL_PATH": "/not/there.skops"}) as copy:
-            return copy.watch()
+from .seen import (
+    BELONGS,
+    NAME,
+    PORT,
+    QUESTIONS,
+    SECRET,
+    SERVER,
+    SETTING,
+    SETTINGS,
+    TOKEN,
+    VALUE,
+    VARIABLE,
+    Seen,
+    examples,
+)
 
 
 @check(
@@ -230,12 +96,19 @@ def answers_through_service(seen: Seen) -> Finding:
     chapter="kubernetes#services",
 )
 def load_is_spread(seen: Seen) -> Finding:
+    ready = {pod.name for pod in seen.pods}
+    behind = {one.pod for one in seen.endpoints} & ready
+    if len(behind) < 2:
+        there = f"only {behind.pop()}" if behind else "no ready pod of the Deployment"
+        return Finding(False, f"Behind the Service stands {there}.")
     pods: set[str] = set()
     for asked in range(1, QUESTIONS + 1):
         answer = seen.ask("/info")
         if answer.status != 200 or not isinstance(answer.json, dict):
             return Finding(False, f"/info answered: {answer}")
         pods.add(str(answer.json.get("pod")))
+        if unknown := pods - behind:
+            return Finding(False, f"An answer came from {cut(unknown.pop(), 60)}, which is no pod behind the Service.")
         if len(pods) > 1:
             return Finding(True, f"{len(pods)} pods answered within {asked} requests.")
     return Finding(False, f"All {QUESTIONS} requests were answered by one pod, {pods.pop()}.")
@@ -297,3 +170,115 @@ def resources_set(seen: Seen) -> Finding:
     if missing:
         return Finding(False, f"The Deployment's container has not got: {', '.join(missing)}.")
     return Finding(True, "Requests for CPU and memory and a memory limit are set.")
+
+
+@check(
+    "settings_arrive",
+    points=2,
+    expects="The ConfigMap digits-settings says LOAD_SECONDS=1, the Deployment takes it from there, and the server in "
+    "every pod was started with it.",
+    hint="Variables are read when a process starts. A changed ConfigMap starts no process anew; who does?",
+    chapter="kubernetes#settings",
+)
+def settings_arrive(seen: Seen) -> Finding:
+    said = seen.configmap.get(SETTING)
+    if said != VALUE:
+        return Finding(False, f"The ConfigMap says {SETTING}={said}." if said else f"The ConfigMap has no {SETTING}.",
+                       f"Its key is the variable's name, and its value in the end {VALUE}.")  # fmt: skip
+    found = {one.get(SETTING) for one in seen.environments}
+    if found != {VALUE}:
+        there = ", ".join(sorted(str(one or "without it") for one in found))
+        return Finding(
+            False, f"The ConfigMap says {SETTING}={VALUE}; the servers in the pods were started with: {there}."
+        )
+    if seen.literal(SETTING):
+        return Finding(False, f"The Deployment's template says {SETTING} itself.",
+                       "valueFrom and envFrom take a variable from a ConfigMap.")  # fmt: skip
+    return Finding(True, f"The ConfigMap says {SETTING}={VALUE}, and so do the servers in all {len(seen.pods)} pods.")
+
+
+@check(
+    "secret_arrives",
+    points=1,
+    expects="The Secret digits-token holds TOKEN=harbour-lights-7, exactly; the server in every pod has it as the "
+    "variable TOKEN, and the Deployment itself does not tell it.",
+    hint="A Secret's `data` is base64 of the value and of nothing more; `stringData` and --from-literal encode it.",
+    chapter="kubernetes#settings",
+)
+def secret_arrives(seen: Seen) -> Finding:
+    held = seen.secret.get(VARIABLE)
+    if held != TOKEN:
+        there = f"{VARIABLE}={cut(held, 40)!r}, {len(held)} characters" if held else f"no {VARIABLE}"
+        return Finding(False, f"The Secret holds {there}; wanted are the {len(TOKEN)} of {TOKEN}.")
+    if seen.literal(VARIABLE):
+        return Finding(False, f"The Deployment's template tells {VARIABLE} in plain text.",
+                       "valueFrom with secretKeyRef, or envFrom, takes it from the Secret.")  # fmt: skip
+    if any(one.get(VARIABLE) != TOKEN for one in seen.environments):
+        return Finding(False, f"A server in the pods was not started with {VARIABLE} of the Secret.",
+                       "The container must name the Secret, and the pods must be newer than it.")  # fmt: skip
+    return Finding(True, f"The Secret holds it, and the servers in all {len(seen.pods)} pods have it.")
+
+
+@check(
+    "labelled",
+    points=1,
+    expects="One question finds all four: the Deployment digits, the Service digits, the ConfigMap digits-settings and "
+    "the Secret digits-token carry the label part-of=reader.",
+    hint="`kubectl label` adds a label to an object that is there; in a file it stands under metadata.labels.",
+    chapter="kubernetes#labels",
+)
+def labelled(seen: Seen) -> Finding:
+    core, apps = seen.kube.core, seen.kube.apps
+    missing = []
+    for kind, name, listing in (
+        ("Deployment", NAME, apps.list_namespaced_deployment), ("Service", NAME, core.list_namespaced_service),
+        ("ConfigMap", SETTINGS, core.list_namespaced_config_map), ("Secret", SECRET, core.list_namespaced_secret),
+    ):  # fmt: skip
+        found = call(f"list {kind}s", listing, seen.kube.namespace, label_selector=BELONGS).items
+        missing += [f"{kind} {name}"] * (name not in {one.metadata.name for one in found})
+    if missing:
+        return Finding(False, f"With {BELONGS} one does not find: {', '.join(missing)}.")
+    return Finding(True, f"With {BELONGS} one finds all four.")
+
+
+@check(
+    "quay_runs",
+    points=1,
+    expects="The repaired Deployment quay has come to run, with the image localhost:5001/digits:v1.",
+    hint="The events at the end of `kubectl describe pod` name what could not be done. Is the corrected file applied?",
+    chapter="kubernetes#looking-for-a-fault",
+)
+def quay_runs(seen: Seen) -> Finding:
+    pods = seen.repaired("quay")
+    return Finding(all(pod.image_id == seen.digest for pod in pods), f"A pod is ready; it runs {pods[0].image}.")
+
+
+@check(
+    "crane_runs",
+    points=1,
+    expects="The repaired Deployment crane has come to run, and its server has loaded its model.",
+    hint="`kubectl logs` shows what the program says about its model. Is the corrected file applied?",
+    chapter="kubernetes#looking-for-a-fault",
+)
+def crane_runs(seen: Seen) -> Finding:
+    pods = seen.repaired("crane")
+    if not all(answers(seen.kube, pod.name, SERVER, "readyz") for pod in pods):
+        return Finding(False, "A pod is ready, but its server has no model (/readyz does not answer with 200).",
+                       "A pod that is called ready is not yet one that can work. Why has it no model?")  # fmt: skip
+    return Finding(True, "A pod is ready, and its server has loaded its model.")
+
+
+@check(
+    "tug_answers",
+    points=1,
+    expects="The repaired Service tug answers on port 80 with the pod of the Deployment tug behind it.",
+    hint="`kubectl get endpointslices` shows whom a Service has found, by labels. Is the corrected file applied?",
+    chapter="kubernetes#looking-for-a-fault",
+)
+def tug_answers(seen: Seen) -> Finding:
+    names = {pod.name for pod in seen.repaired("tug")}
+    answer = seen.kube.ask("tug", "/info", port=PORT)
+    pod = answer.json.get("pod") if isinstance(answer.json, dict) else None
+    if answer.status != 200 or pod not in names:
+        return Finding(False, f"The Service tug answered: {answer}")
+    return Finding(True, "The Service answers, and it is its own pod that does.")

@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 JOBS   ?=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install grade test test-unit test-all up down doctor reset labs bench attempts lint lab
+.PHONY: help install grade test test-unit test-all up down doctor reset labs bench attempts flaky lint lab
 
 help:  ## List what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ test-all: install  ## Run everything, the slow tests too
 
 attempts: install  ## Judge every attempt of every lab: expected against given verdict
 	@$(BIN)/shipyard attempts $(if $(LAB),--lab $(LAB))
+
+flaky: install  ## Grade every attempt N times in random order: no verdict may flip (N=20)
+	@$(BIN)/shipyard flaky $(if $(N),-n $(N)) $(if $(LAB),--lab $(LAB))
 
 up: install  ## Bring up engine, images and cluster
 	@$(BIN)/shipyard up

@@ -9,15 +9,21 @@ from collections.abc import Callable
 
 import pytest
 
-from autograder.ground import cluster, engine
+from autograder.ground import cluster, engine, programs, trainer
 from autograder.ground.step import tools
 
 # Where the tests themselves run in the background, SIGINT is ignored, also by each process that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Most tests are not about sandboxes, and quicker without; those that are set it themselves.
+os.environ.setdefault("SHIPYARD_SANDBOX", "0")
+
 NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "docker": (engine.answers, "no Docker engine answers: run `shipyard up`"),
+    "compose": (programs.composes, "there is no `docker compose`: run `shipyard up`"),
+    "registry": (cluster.registry_ready, "no local registry answers: run `shipyard up`"),
     "cluster": (cluster.answers, "no cluster answers: run `shipyard up`"),
+    "trainer": (trainer.ready, "the cluster has no Kubeflow Trainer: run `shipyard up --lab lab6_training`"),
     "browser": (lambda: shutil.which("chromium") is not None, "Chromium is not installed: apt-get install chromium"),
 }
 _there: dict[str, bool] = {}

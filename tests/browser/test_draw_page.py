@@ -2,14 +2,13 @@
 
 import itertools
 import re
-import shutil
 import sys
 import threading
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 from werkzeug.serving import make_server
 
 SERVER = Path(__file__).resolve().parents[2] / "docker" / "model-server"
@@ -20,8 +19,6 @@ from digits_server.app import create_app  # noqa: E402
 pytestmark = pytest.mark.browser
 
 PREFIX = "/proxy/8000"
-QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-ARGUMENTS = [*QUIET.split(), "--disable-component-update", "--disable-sync"]
 
 # Strokes as fractions of the drawing area: small, large, off the middle, as people draw.
 DRAWN = {
@@ -66,16 +63,6 @@ def site():
 
     with served(balance) as url:
         yield f"{url}{PREFIX}/"
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    path = shutil.which("chromium")
-    assert path, "Chromium is not installed: apt-get install -y --no-install-recommends chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import pytest
 from nbconvert.exporters import HTMLExporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output, new_raw_cell
 from nbgrader.server_extensions.formgrader import handlers
-from playwright.sync_api import sync_playwright
 from traitlets.config import Config
 
 from autograder.grading import plug_in
@@ -19,8 +18,6 @@ from autograder.grading.verdicts import MIME
 
 TINY = Path(__file__).resolve().parents[1] / "nbgrader" / "tiny_course"
 SLUG = "tiny_answer"
-QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-ARGUMENTS = [*QUIET.split(), "--disable-component-update", "--disable-sync"]
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")]
 
 HTML = {
@@ -117,16 +114,6 @@ def graded(tmp_path_factory):
         assert outcome.standing is Standing.GRADED
         assert outcome.score == 5.5
         yield root
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    path = shutil.which("chromium")
-    assert path, "Chromium is not installed: apt-get install -y --no-install-recommends chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 def formgrader(root, path):

@@ -22,10 +22,11 @@ from attacks import cluster, faking, forging, harming, prying
 from attacks.attack import LAB1, LAB3, Attack, Raid, compose, shown, told
 from kubernetes import client
 
+from autograder.grading.admission import admit
 from autograder.grading.grade import CONFIG, grade
 from autograder.grading.gradebook import open_gradebook
 from autograder.grading.outcome import Outcome, Standing
-from autograder.grading.workplace import key
+from autograder.grading.workplace import key, salt_of
 from autograder.ground import cluster as ground_cluster
 from autograder.ground import engine
 from autograder.ground.cluster import connection as cluster_connection
@@ -248,7 +249,8 @@ def read(it: World, raid: Raid) -> set[str]:
     work = it.root / "autograded" / raid.name / raid.slug
     if raid.slug == LAB1:
         lab = find_lab(LAB1)
-        row = lab.hidden.held_out(int(key(lab, raid.name, work.resolve()), 16) % 2**31)[0][0]
+        digest = admit(it.root / "submitted" / raid.name / raid.slug, raid.slug) if not raid.refused else ""
+        row = lab.hidden.held_out(salt_of(lab, raid.name, digest))[0][0]
         canaries["unseen rows"] = "".join(format(ink, "x") if ink < 16 else "g" for ink in row)
     places = [work, it.root / "feedback" / raid.name]
     for path in (path for place in places for path in place.rglob("*") if path.is_file()):
@@ -299,7 +301,6 @@ def cases() -> list:
     for raid in RAIDS:
         marks = [] if raid.quick else [pytest.mark.slow]
         marks += [pytest.mark.cluster] if raid.slug == LAB3 else []
-        marks += [pytest.mark.xfail(reason=raid.hole, strict=True)] if raid.hole else []
         found += [pytest.param(raid, one, marks=marks, id=f"{raid.name}: {one.name}") for one in raid.attacks]
     return found
 
@@ -323,8 +324,7 @@ def test_attack_gets_nothing(world: World, raid: Raid, attack: Attack, request: 
     if raid.slug == LAB3:
         request.getfixturevalue("neighbour")
     loot = raided(world, raid)
-    if not raid.hole:
-        world.tried.append(f"{raid.name}: {attack.name}")
+    world.tried.append(f"{raid.name}: {attack.name}")
     assert not loot.points and not loot.secrets and not loot.harm
     assert not loot.outcome.points or raid.deserved
     if raid.refused:
@@ -344,12 +344,10 @@ def test_attack_gets_nothing(world: World, raid: Raid, attack: Attack, request: 
 
 
 def summary(it: World) -> str:
-    holes = {raid.name for raid in RAIDS if raid.hole} & it.looted.keys()
-    loots = [loot for name, loot in it.looted.items() if name not in holes]
+    loots = it.looted.values()
     points = sum(sum(one.points.values()) for one in loots)
     secrets, harm = sum(len(one.secrets) for one in loots), sum(len(one.harm) for one in loots)
-    line = f"attacks tried {len(it.tried)}, points gained {points:g}, secrets read {secrets}, hosts harmed {harm}"
-    return f"{line}; known holes, not counted: {', '.join(sorted(holes))}" if holes else line
+    return f"attacks tried {len(it.tried)}, points gained {points:g}, secrets read {secrets}, hosts harmed {harm}"
 
 
 def test_sum_of_all_attacks(world: World):

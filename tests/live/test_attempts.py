@@ -17,26 +17,14 @@ from autograder.release.releasing import release
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-# In CI's time: of each way to be right, wrong or broken, the ones that touch most.
-QUICK = {
-    "lab1_dockerfile": {
-        "reference", "multi_stage", "as_root", "env_deleted", "copy_first", "shell_stays", "no_steps", "not_json",
-        "delete_checks",
-    },
-    "lab3_deploy": {
-        "reference", "by_command", "one_replica", "probe_asks_healthz", "target_port", "no_resources", "empty_notebook",
-    },
-}  # fmt: skip
-SECONDS = {"never_finishes": 20}  # that a build and a cell may take; others 240
-
 
 def cases() -> list:
     """Return each lab's attempts as parameters, marked with what the lab needs."""
     found = []
     for lab in syllabus():
-        needs = pytest.mark.cluster if "cluster" in lab.needs else pytest.mark.docker
+        needs = [getattr(pytest.mark, need) for need in lab.needs]
         for attempt in attempts(lab):
-            marks = [needs] if attempt.name in QUICK.get(lab.slug, ()) else [needs, pytest.mark.slow]
+            marks = needs if attempt.quick else [*needs, pytest.mark.slow]
             found.append(pytest.param(lab.slug, attempt, marks=marks, id=f"{lab.slug}-{attempt.name}"))
     return found
 
@@ -50,7 +38,7 @@ def course(tmp_path_factory) -> Path:
     return root
 
 
-def autograde(root: Path, lab: Lab, attempt: Attempt, seconds: int) -> tuple[list[Result] | None, str]:
+def autograde(root: Path, lab: Lab, attempt: Attempt) -> tuple[list[Result] | None, str]:
     """Hand an attempt in, autograde it with nbgrader, and return the verdicts and nbgrader's log."""
     from nbgrader.apps import NbGraderAPI
     from nbgrader.coursedir import CourseDirectory
@@ -61,7 +49,7 @@ def autograde(root: Path, lab: Lab, attempt: Attempt, seconds: int) -> tuple[lis
     config = Config()
     plug_in(config)
     config.CourseDirectory.root = str(root)
-    config.Execute.timeout = seconds
+    config.Execute.timeout = attempt.seconds
     api = NbGraderAPI(CourseDirectory(config=config), config=config)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -72,9 +60,9 @@ def autograde(root: Path, lab: Lab, attempt: Attempt, seconds: int) -> tuple[lis
 
 @pytest.mark.parametrize(("slug", "attempt"), cases())
 def test_attempt_gets_the_verdicts_it_should(slug, attempt, course, monkeypatch):
-    lab, seconds = find_lab(slug), SECONDS.get(attempt.name, 240)
-    monkeypatch.setenv("SHIPYARD_BUILD_SECONDS", str(seconds))
-    results, log = autograde(course, lab, attempt, seconds)
+    lab = find_lab(slug)
+    monkeypatch.setenv("SHIPYARD_BUILD_SECONDS", str(attempt.seconds))
+    results, log = autograde(course, lab, attempt)
 
     if attempt.edit == "not_json":
         assert results is None

@@ -15,14 +15,17 @@ import pytest
 from nbclient import NotebookClient
 
 from autograder.facts import CannotCheck
+from autograder.grading.workplace import key
 from autograder.ground import engine
 from autograder.ground.step import climb
 from autograder.labs import Lab, find_lab
 from autograder.probes.docker import Docker
 from autograder.probes.http import ask
 from autograder.sandbox import image, seeding
+from autograder.sandbox.ahead import Ahead
 from autograder.sandbox.box import Box, box
 from autograder.sandbox.limits import MB, Limits
+from autograder.sandbox.pair import TOKENS
 from autograder.sandbox.place import Sandboxed, sandboxed
 from autograder.sandbox.proof import left_behind
 from autograder.waiting import wait_until
@@ -221,7 +224,7 @@ def test_one_name_is_each_submissions_own_image_in_engine_registry_and_pods(seed
             )
             assert others.count("(Forbidden)") == 4, others
             it.take_back()
-            return engines.split()[-1], pods.strip(), it.learner.token
+            return engines.split()[-1], pods.split()[-1], it.learner.token
 
     with ThreadPoolExecutor(2) as pool:
         seen = {name: one.result() for name, one in {name: pool.submit(submit, name) for name in marks}.items()}
@@ -232,6 +235,14 @@ def test_one_name_is_each_submissions_own_image_in_engine_registry_and_pods(seed
 
 
 @pytest.mark.cluster
+def test_layers_of_an_image_that_adds_nothing_to_its_base_are_read(seed: str, tmp_path: Path):
+    (tmp_path / "Dockerfile").write_text('FROM python:3.11-slim\nCMD ["sleep", "9"]\n')
+    with box(new_mark(), seed=seed) as it:
+        image = Docker(it.docker_host).build(tmp_path)
+        assert image.contains(b"no such bytes anywhere") is None
+        assert any(path.endswith("/python3.11") for _, path, _ in image.layer_files())
+
+
 def test_one_that_ends_takes_no_image_from_another(seed: str, tmp_path: Path):
     """The lab's own image is one image on the node, under a name for each submission."""
     start = (
@@ -242,3 +253,25 @@ def test_one_that_ends_takes_no_image_from_another(seed: str, tmp_path: Path):
         with opened(LAB3, tmp_path / "ends") as ends:
             assert "condition met" in notebook(ends, start.format(name="one"))[0]
         assert "condition met" in notebook(stays, start.format(name="two"))[0]
+
+
+def test_sandboxes_that_were_started_ahead_are_taken_and_nothing_is_left(seed: str, tmp_path: Path, monkeypatch):
+    """Two learners after each other; the second one's sandbox of before the first one's end is the one it runs in."""
+    lab, works = find_lab(LAB1), [tmp_path / name for name in ("ada", "bela", "chen")]
+    marks = [key(lab, work.name, work) for work in works]
+    with Ahead() as ahead:
+        for work in works:
+            shutil.copytree(Path(__file__).resolve().parents[2] / "labs" / LAB1, work)
+            ahead.begin(lab, work.name, work)
+        tokens = {work.name: ahead.take(lab, work.name)[TOKENS].split() for work in works}
+        engine.client().api.kill(f"shipyard-box-{tokens['bela'][0]}")
+        for work, mark in zip(works[:2], marks[:2], strict=True):
+            monkeypatch.setenv(TOKENS, " ".join(tokens[work.name]))
+            with sandboxed(lab, mark, work.name, work, 7) as it:
+                used = [it.learner.token, it.judge.token]
+                assert notebook(it, "!id -un")[0].split() == ["learner"]
+            # One of bela's has died meanwhile: she gets two that run.
+            assert (used == tokens[work.name]) == (work.name == "ada")
+            ahead.done(lab, work.name)
+            assert left_behind(mark) == []
+    assert left_behind(marks[2]) == []  # chen's, which nobody took

@@ -94,6 +94,35 @@ def test_what_docker_made_is_removed_and_nothing_else(tmp_path):
         other.remove()
 
 
+COMPOSE = """
+name: workplace-test
+services:
+  one: {image: "python:3.11-slim", command: sleep 600, init: true, volumes: ["kept:/kept"]}
+volumes: {kept: {}}
+"""
+
+
+@pytest.mark.docker
+def test_what_compose_and_run_made_without_a_label_of_ours_is_removed_too(tmp_path):
+    (tmp_path / "compose.yaml").write_text(COMPOSE)
+    engine = docker.from_env()
+    others = engine.volumes.create("workplace-test-others")
+    mounts = ["--volume=workplace-test-new:/new", f"--volume={others.name}:/others"]
+    try:
+        with workplace(ENGINE, "ada", tmp_path) as (_, variables, _):
+            folder = ["--project-directory", str(tmp_path)]
+            ran = run(variables, "docker", "compose", *folder, "up", "--detach")
+            assert ran.returncode == 0, ran.stderr
+            ran = run(variables, "docker", "run", "--name=workplace-test", *mounts, "python:3.11-slim", "true")
+            assert ran.returncode == 0, ran.stderr
+            assert len(engine.volumes.list(filters={"name": "workplace-test"})) == 3
+        assert not engine.containers.list(all=True, filters={"name": "workplace-test"})
+        assert not engine.networks.list(["workplace-test_default"])
+        assert [one.name for one in engine.volumes.list(filters={"name": "workplace-test"})] == [others.name]
+    finally:
+        others.remove()
+
+
 @pytest.mark.docker
 def test_engine_that_does_not_answer_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")

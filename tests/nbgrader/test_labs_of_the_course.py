@@ -38,3 +38,10 @@ def test_each_check_is_failed_by_some_wrong_answer_and_passed_by_another_right_o
     failed = {name for attempt in found if attempt.kind == "wrong" for name in attempt.fails}
     assert failed == {check.name for check in lab.checks}
     assert sum(attempt.kind == "right" for attempt in found) >= 2, "the reference and another way"
+
+
+@pytest.mark.parametrize("lab", syllabus(), ids=lambda lab: lab.slug)
+def test_a_check_is_failed_by_four_wrong_answers_on_average(lab):
+    wrong = [attempt for attempt in attempts(lab) if attempt.kind == "wrong"]
+    times = {check.name: sum(check.name in attempt.fails for attempt in wrong) for check in lab.checks}
+    assert sum(times.values()) / len(times) >= 4, times

@@ -112,7 +112,7 @@ def test_progress_counts_all_slots_and_foretells_from_what_the_lab_took(four):
 
 
 def test_slots_fit_the_machine_and_labs_that_share_an_engine_go_one_by_one(monkeypatch):
-    assert 1 <= default_jobs() <= 2 * cores()
+    assert 1 <= default_jobs() <= cores()
     monkeypatch.setenv("SHIPYARD_SANDBOX", "0")
     assert allowed_jobs(Lab("docker_lab", "", 0, ("docker",), TINY), 6) == 1
     assert allowed_jobs(find_lab(SLUG), 6) == 6

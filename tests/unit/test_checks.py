@@ -83,6 +83,37 @@ def test_all_checks_judge_one_snapshot(tmp_path):
     assert [result.status for result in results] == [Status.PASS] * 3
 
 
+def test_hidden_checks_come_last_and_show_nothing_that_came_after_their_inputs(tmp_path):
+    order = []
+
+    class Seen(Observation):
+        @fact
+        def server(self):
+            raise NotThere("There is no server.")
+
+    def named(name, hidden, judged):
+        def told(seen):
+            order.append(name)
+            return judged(seen)
+
+        return check(name, points=1, expects="", hint="Read on.", chapter="", hidden=hidden)(told)
+
+    def answered(seen):
+        raise NotThere("It answered: row 7, row 8.", "Look at the port.")
+
+    checks = [
+        named("secret", True, answered),
+        named("shown", False, lambda seen: Finding(seen.server, "")),
+        named("on what is missing", True, lambda seen: Finding(seen.server, "")),
+        named("broken", True, lambda seen: int("row 7")),
+    ]
+    results = judge_all(checks, Seen(Place(work=tmp_path)))
+    assert order[0] == "shown"
+    assert [result.name for result in results] == ["secret", "shown", "on what is missing", "broken"]
+    assert "row" not in "".join(result.observed for result in results)
+    assert (results[0].hint, results[2].observed) == ("Look at the port.", "There is no server.")
+
+
 # --- labs
 
 VISIBLE = """
@@ -111,8 +142,7 @@ def second(seen):
 HIDDEN = """
 from autograder.checks import Finding, check
 from autograder.facts import fact
-from autograder.labs import visible
-base = visible(__file__)
+from . import checks as base
 first = base.first
 
 class Seen(base.Seen):
@@ -148,7 +178,7 @@ def test_hidden_checks_build_on_the_visible_ones(folder):
     lab = lab_at(folder)
     assert [(one.name, one.hidden) for one in lab.checks] == [("first", False), ("second", False), ("unseen", True)]
     with lab.observe(Place(work=folder)) as seen:
-        assert isinstance(seen, lab.module.Seen)
+        assert isinstance(seen, lab.seen.Seen)
         assert [r.status for r in judge_all(lab.checks, seen)] == [Status.PASS] * 3
 
 

@@ -24,6 +24,7 @@ from digits_server.app import create_app, settings  # noqa: E402
 from digits_server.data import load_split  # noqa: E402
 from digits_server.model import BadModel, load  # noqa: E402
 
+from autograder.probes.packages import pins  # noqa: E402
 from autograder.waiting import wait_until  # noqa: E402
 
 ROW = [0] * 64
@@ -280,6 +281,24 @@ def test_the_committed_model_is_small_and_needs_no_trust():
         load(SERVER / "train.py")
 
 
+def test_the_second_version_is_another_and_reads_smudged_digits_better(split):
+    import numpy as np
+
+    first, second = load(MODEL), load(SERVER / "versions" / "v2" / "digits.skops")
+    assert first.digest != second.digest
+    assert second.card["accuracy"] >= first.card["accuracy"]
+    images, rng = np.repeat(split.test.images, 5, axis=0), np.random.default_rng(3)
+    dirty = np.clip(images + rng.integers(-7, 8, images.shape), 0, 16).tolist()
+    digits = np.repeat(split.test.digits, 5)
+    old, new = (np.mean(np.array(one.predict(dirty)[0]) == digits) for one in (first, second))
+    assert new > old + 0.02
+
+
+def test_the_third_version_cannot_be_loaded():
+    with pytest.raises(BadModel, match="damaged or no skops file"):
+        load(SERVER / "versions" / "v3" / "digits.skops")
+
+
 def test_training_twice_writes_the_same_bytes(tmp_path):
     spec = importlib.util.spec_from_file_location("digits_train", SERVER / "train.py")
     training = importlib.util.module_from_spec(spec)
@@ -287,7 +306,8 @@ def test_training_twice_writes_the_same_bytes(tmp_path):
     first, second = training.main(tmp_path / "a"), training.main(tmp_path / "b")
     assert first == second
     assert first["accuracy"] >= 0.97
-    for file in ("model/digits.skops", "model/model.json", "digits_server/static/examples.json"):
+    second = ("versions/v2/digits.skops", "versions/v2/model.json")
+    for file in ("model/digits.skops", "model/model.json", "digits_server/static/examples.json", *second):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
     committed = SERVER / "digits_server" / "static" / "examples.json"
     assert (tmp_path / "a" / "digits_server/static/examples.json").read_bytes() == committed.read_bytes()
@@ -306,6 +326,12 @@ def test_every_requirement_is_pinned_and_is_what_is_tested_here():
         name, _, pinned = line.partition("==")
         assert pinned, f"{line} is not pinned"
         assert version(name) == pinned, f"{name}: tested with {version(name)}, shipped with {pinned}"
+
+
+def test_the_list_that_learners_of_lab_1_pin_from_holds_the_servers_own_versions():
+    training = SERVER.parents[1] / "solutions" / "lab1_dockerfile" / "starter" / "app" / "training"
+    listed, shipped = (pins(path) for path in (training / "freeze.txt", SERVER / "requirements.txt"))
+    assert shipped.items() <= listed.items()
 
 
 # ---- the real server

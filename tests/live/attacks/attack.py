@@ -39,8 +39,7 @@ class Raid:
 
     `deserved` names the points of its honest part; all other checks deserve none.
     `said` is what the instructor is told, `refused` whether it may not even be
-    opened, `shaky` whether it may end as ERROR in place of a verdict. `hole` tells of
-    a raid that is known to get something: what, and where it could be closed.
+    opened, `shaky` whether it may end as ERROR in place of a verdict.
     """
 
     name: str
@@ -52,7 +51,6 @@ class Raid:
     refused: bool = False
     shaky: bool = False
     quick: bool = False
-    hole: str = ""
 
 
 def shell(script: str, seconds: int = 25) -> str:

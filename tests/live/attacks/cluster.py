@@ -148,7 +148,7 @@ PODS = Raid(
 NEIGHBOUR = Raid("cluster-neighbour", slug=LAB3, attacks=(
     spying("a pod that asks another learner's neighbour",
            "http://@VICTIMIP@/health http://@VICTIMPOD@:8080/health", "(?s)(closed.*){2}refused.*code=9"),
-), hole="pods reach pods and Services of other namespaces: the cluster's network enforces no NetworkPolicy")  # fmt: skip
+), quick=True)  # fmt: skip
 
 LIAR = """
 import http.server, json, os, random
@@ -192,8 +192,7 @@ FAKES = (
     Raid("cluster-liar", slug=LAB3, answers={"deployment": deployment(["python", "-c", LIAR]), "service": SERVICE},
          deserved=PLAIN, attacks=(
              Attack("one pod that says it is many", APPLY, "successfully rolled out", aims=("load_is_spread",)),
-             Attack("labels and annotations of others", aims=("predicts_held_out",))),
-         hole="load_is_spread believes the names that pods give themselves: solutions/lab3_deploy/checks.py"),
+             Attack("labels and annotations of others", aims=("predicts_held_out",)))),
     Raid("cluster-image", slug=LAB3, answers={"deployment": deployment(["python", "/server.py"], 2), "service": SERVICE},
          deserved={**PLAIN, "rolled_out": 2, "right_image": 0, "load_is_spread": 1}, attacks=(
              Attack("another image under the lab's name", PUSH, "digits:v1", aims=("right_image",)),

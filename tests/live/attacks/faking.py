@@ -72,7 +72,7 @@ def own_package(notebook, folder, places):
 
 
 IGNORE = "%%writefile app/.dockerignore\n.env\ntraining/\n"
-HONEST = {"image_builds": 1, "no_secrets": 2, "no_build_tools": 1, "runs_unprivileged": 1}
+HONEST = {"image_builds": 1, "no_secrets": 2, "no_build_tools": 1, "runs_unprivileged": 1, "builds_alike": 1}
 
 
 def raid(name: str, *attacks: Attack, answers: float = 2, **more) -> Raid:
@@ -84,10 +84,8 @@ def raid(name: str, *attacks: Attack, answers: float = 2, **more) -> Raid:
 RAIDS = (
     raid("table", Attack("/predict from a table of the visible examples", edit=server, aims=("predicts_held_out",)),
          Attack("the grader's package in the submission", edit=own_package), quick=True),
-    raid("echo", Attack("unseen rows sent back to the feedback page", edit=server),
-         hole="a failed predicts_held_out shows the server's answer: compare() in solutions/lab1_dockerfile/hidden.py"),
-    raid("packages", Attack("packages that are empty files", edit=server, aims=("cache_friendly",)),
-         hole="cache_friendly takes any sklearn/__init__.py for the packages: solutions/lab1_dockerfile/checks.py"),
+    raid("echo", Attack("unseen rows sent back to the feedback page", edit=server), quick=True),
+    raid("packages", Attack("packages that are empty files", edit=server, aims=("cache_friendly",))),
     raid("redirect", Attack("answers that lead the grader to a service of its host", edit=server), answers=1),
     raid("endless", Attack("an answer without end", edit=server), answers=0),
 )  # fmt: skip

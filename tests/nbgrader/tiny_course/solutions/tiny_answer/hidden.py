@@ -5,9 +5,9 @@ import sys
 
 from autograder.checks import Finding, check
 from autograder.facts import NotThere, fact
-from autograder.labs import visible
 
-base = visible(__file__)
+from . import checks as base
+
 HELD_OUT_NUMBER = 1234
 
 
@@ -16,7 +16,6 @@ class Seen(base.Seen):
 
     @fact
     def doubled(self):
-        self.text("double.py")
         command = [sys.executable, "double.py", str(HELD_OUT_NUMBER)]
         ran = subprocess.run(command, cwd=self.work, capture_output=True, text=True, timeout=30)
         if ran.returncode:
@@ -26,4 +25,6 @@ class Seen(base.Seen):
 
 @check("doubles", points=1, expects="double.py prints twice its number.", hint="Add it to itself.", chapter="tiny")
 def doubles(seen):
+    if not (seen.work / "double.py").is_file():  # a reason why nothing was asked may be told
+        return Finding(False, "There is no file double.py.")
     return Finding(seen.doubled == str(2 * HELD_OUT_NUMBER), f"double.py printed {seen.doubled!r}.")

@@ -1,0 +1,124 @@
+"""Run each lab's notebook with its own answers, as somebody alone with a laptop does; nbval looks at the reports."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import nbformat
+import pytest
+import yaml
+from kubernetes import client
+from nbformat.v4 import new_output
+
+from autograder.facts import Place
+from autograder.ground import cluster
+from autograder.ground.reset import reset
+from autograder.ground.step import tools
+from autograder.labs import Lab, find_lab, syllabus
+from autograder.release.attempts import REFERENCE
+from autograder.release.handing_in import hand_in
+from autograder.report import number
+from autograder.waiting import wait_until
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+# What a report goes on to say differs from run to run; its first line is the verdict.
+SANITIZE = """
+[rest of a report]
+regex: (?s)\\n  Expected: .*
+replace:  and so on
+
+[the report as HTML]
+regex: (?s)<div.*</div>
+replace: HTML
+"""
+
+
+def cases() -> list:
+    return [
+        pytest.param(lab.slug, marks=[getattr(pytest.mark, need) for need in lab.needs], id=lab.slug)
+        for lab in syllabus()
+    ]
+
+
+@pytest.fixture
+def namespace(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A namespace of one's own, and a kubeconfig in which it is the current one."""
+    name, api = f"notebook-{uuid4().hex[:8]}", cluster.connection()
+    core = client.CoreV1Api(api)
+    core.create_namespace({"metadata": {"name": name}})
+    wait_until(
+        lambda: core.list_namespaced_service_account(name, field_selector="metadata.name=default").items,
+        "the namespace", timeout=30,
+    )  # fmt: skip
+    kubectl = [str(tools() / "kubectl"), "config", "view", "--raw", "--minify", f"--context={cluster.context()}"]
+    view = yaml.safe_load(subprocess.run(kubectl, check=True, capture_output=True, text=True).stdout)
+    view["contexts"][0]["context"]["namespace"] = name
+    path = tmp_path / "kubeconfig"
+    path.write_text(yaml.safe_dump(view))
+    yield name, path
+    core.delete_namespace(name)
+    api.close()
+
+
+def with_verdicts(path: Path, lab: Lab) -> None:
+    """Write into a notebook that each check which learners can run says PASS with all its points."""
+    notebook = nbformat.read(path, as_version=4)
+    shown = {one.name: one for one in lab.checks if not one.hidden}
+    for cell in notebook.cells:
+        name = cell.metadata.get("nbgrader", {}).get("grade_id")
+        if name in shown:
+            points = number(shown[name].points)
+            data = {"text/plain": f"PASS {name} {points}/{points} and so on", "text/html": "<div></div>"}
+            cell.outputs, cell.execution_count = [new_output("execute_result", data=data)], 1
+            cell.metadata.tags = ["nbval-check-output"]
+    nbformat.write(notebook, path)
+
+
+def run(path: Path, environment: dict[str, str]) -> subprocess.CompletedProcess:
+    rules = path.parent.parent / "sanitize.cfg"
+    rules.write_text(SANITIZE)
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-sanitize-with", rules, "--nbval-current-env",
+               "--nbval-cell-timeout=600", "-p", "no:cacheprovider", "--timeout=1500", path.name]  # fmt: skip
+    return subprocess.run(list(map(str, command)), cwd=path.parent, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("slug", cases())
+def test_notebook_with_its_own_answers_passes_every_check(slug, tmp_path, request):
+    lab = find_lab(slug)
+    folder = hand_in(lab, REFERENCE, Path("labs", slug).resolve(), tmp_path / slug)
+    path = folder / f"{slug}.ipynb"
+    with_verdicts(path, lab)
+    environment, place = {**os.environ, "PATH": f"{tools()}{os.pathsep}{os.environ['PATH']}"}, Place(work=folder)
+    if "cluster" in lab.needs:
+        name, kubeconfig = request.getfixturevalue("namespace")
+        environment["KUBECONFIG"] = str(kubeconfig)
+        place = Place(work=folder, namespace=name, kubeconfig=str(kubeconfig))
+    try:
+        ran = run(path, environment)
+    finally:
+        reset(lab.seen.MADE, place)
+    assert ran.returncode == 0, ran.stdout[-6000:]
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    assert f"{len(cells)} passed" in ran.stdout, ran.stdout[-2000:]
+
+
+@pytest.mark.docker
+def test_notebook_without_answers_does_not_pass(tmp_path):
+    """See that the test above can fail: with nothing built, its reports say FAIL."""
+    lab = find_lab("lab1_dockerfile")
+    folder = hand_in(lab, REFERENCE, Path("labs", lab.slug).resolve(), tmp_path / lab.slug)
+    path = folder / f"{lab.slug}.ipynb"
+    with_verdicts(path, lab)
+    notebook = nbformat.read(path, as_version=4)
+    kept = [cell for cell in notebook.cells if "import check" in cell.source or "image_builds" in cell.source]
+    nbformat.write(nbformat.v4.new_notebook(cells=kept[:2]), path)
+    ran = run(path, dict(os.environ))
+    assert ran.returncode == 1, ran.stdout
+    assert "FAIL image_builds 0/1" in json.dumps(ran.stdout)

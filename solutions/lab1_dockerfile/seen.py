@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 
 from autograder.facts import CannotCheck, NotThere, Observation, fact
 from autograder.ground.reset import Made
@@ -126,20 +127,36 @@ class Seen(Observation):
                 layers.add(layer)
         return layers if len(found) >= ALIKE * len(wanted) else set()
 
-    @property
+    @fact
     def edit(self) -> str:
-        return f"edited-{digest('edit', self.place.salt)}"
+        """Words that no build has seen: one that has would be taken from the cache as it was made then."""
+        return f"edited-{token_hex(8)}"
 
     @fact
     def edited_context(self) -> Path:
         """The same folder after an edit to the code of the app."""
-        folder = self.copy_of_app()
-        edit_app(folder, self.edit)
-        return folder
+        return self.edited(self.edit)
 
     @fact
     def edited_image(self) -> Image:
         return self.build(self.edited_context)
+
+    @fact
+    def reused(self) -> bool:
+        """Whether a build after an edit takes the packages' layers from the cache.
+
+        After `docker build --no-cache`, and where two builds ran side by side,
+        the cache holds several layers of one step: an edited image may then be
+        made of another one than the first image. So if they differ, one more
+        edit tells: what is reused is one of the two, what is installed again
+        is a third.
+        """
+        first, second = self.packages_of(self.image), self.packages_of(self.edited_image)
+        return first == second or self.packages_of(self.build(self.edited(f"{self.edit}-again"))) in (first, second)
+
+    def packages_of(self, image: Image) -> list[str]:
+        """Return the digests of an image's layers that stand where the packages are."""
+        return [layer for at, layer in enumerate(image.layers) if at in self.packages]
 
     @fact
     def pins(self) -> dict[str, str]:
@@ -182,6 +199,11 @@ class Seen(Observation):
     def build(self, folder: Path) -> Image:
         # Tests need not wait as long as a learner may build.
         return self.docker.build(folder, timeout=float(os.environ.get("SHIPYARD_BUILD_SECONDS", BUILD_SECONDS)))
+
+    def edited(self, words: str) -> Path:
+        folder = self.copy_of_app()
+        edit_app(folder, words)
+        return folder
 
     def copy_of_app(self) -> Path:
         """Copy the learner's app, with a token of ours in .env, into a folder that goes away; NotThere for none."""

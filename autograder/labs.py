@@ -42,6 +42,11 @@ class Lab:
         return _load(self.folder / "checks.py")
 
     @property
+    def modules(self) -> list[ModuleType]:
+        """Return checks.py and, of a lab with many checks, the files checks_*.py that go on."""
+        return [self.module, *map(_load, sorted(self.folder.glob("checks_*.py")))]
+
+    @property
     def seen(self) -> ModuleType:
         """Return the lab's seen.py as a module: what is looked at, and how the lab begins (Seen, MADE, start).
 
@@ -62,9 +67,10 @@ class Lab:
 
         Raises ValueError where two have one name.
         """
-        shown = _checks(self.module)
+        shown = [one for module in self.modules for one in _checks(module)]
         # hidden.py may import visible checks to build on them: those stay what they are
-        hidden = [replace(one, hidden=True) for one in _checks(self.hidden) if all(one is not known for known in shown)]
+        found = _checks(self.hidden) if self.hidden else []
+        hidden = [replace(one, hidden=True) for one in found if all(one is not known for known in shown)]
         names = [one.name for one in shown + hidden]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"{self.slug}: more than one check is called {', '.join(twice)}")
@@ -85,8 +91,8 @@ def given(file: str, name: str) -> Path:
     return released if released.exists() else released.parent / "starter" / name
 
 
-def _checks(module: ModuleType | None) -> list[Check]:
-    return [value for value in vars(module).values() if isinstance(value, Check)] if module else []
+def _checks(module: ModuleType) -> list[Check]:
+    return [value for value in vars(module).values() if isinstance(value, Check)]
 
 
 def _load(path: Path) -> ModuleType:

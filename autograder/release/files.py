@@ -9,7 +9,7 @@ from autograder.labs import course_root
 from autograder.release.lesson import Lesson, line_of
 from autograder.release.problems import Problem, ReleaseError
 
-JUDGED = ("checks.py", "seen.py")  # what is judged, and what is looked at for that; learners may read both
+HIDDEN = "hidden.py"
 JUNK = ("__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".ruff_cache", ".DS_Store")
 
 
@@ -20,8 +20,9 @@ def files(lesson: Lesson) -> dict[str, Path]:
     nothing, or two files would get one name.
     """
     folder = lesson.lab.folder
-    given = {path.name: path for path in (folder / name for name in JUDGED) if path.is_file()}
-    taken = {f"{lesson.lab.slug}.ipynb", *JUDGED, "hidden.py"}
+    # What is judged, and what is looked at for that, learners may read: all but the hidden checks.
+    given = {path.name: path for path in sorted(folder.glob("*.py")) if path.name != HIDDEN}
+    taken = {f"{lesson.lab.slug}.ipynb", "checks.py", "seen.py", HIDDEN}
     problems = []
 
     def give(path: str, origin: Path) -> None:

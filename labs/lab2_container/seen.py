@@ -9,6 +9,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from docker.errors import APIError
+
 from autograder.facts import CannotCheck, NotThere, Observation, Place, fact
 from autograder.ground.reset import Made
 from autograder.labs import checkout, given
@@ -189,6 +191,23 @@ class Seen(Observation):
         if answer.status != 200 or not isinstance(number, int):
             raise NotThere(f"The gateway does not count: GET /count answers {answer}")
         return number
+
+    def kept(self, volume: str) -> str:
+        """Return the count that a new Redis reads from a volume, "" for none."""
+        with asking("start a container"):
+            made = self.docker.client.containers.run(
+                self.services["redis"].image_id, ["redis-server", "--save", "", "--appendonly", "no"], detach=True,
+                labels={"shipyard.lab": "1"}, volumes={volume: {"bind": "/data", "mode": "ro"}}, mem_limit="256m",
+            )  # fmt: skip
+        try:
+            new = Standing(self.docker, made)
+            wait_until(lambda: new.run("redis-cli", "PING")[1].strip() == "PONG", "Redis", 20, failures=(NotThere,))
+            return new.run("redis-cli", "GET", "predictions")[1].strip()
+        except TimedOut:
+            return ""
+        finally:
+            with suppress(APIError):
+                made.remove(force=True, v=True)
 
     def counting(self, rows: list[list[int]]) -> tuple[Answer, int]:
         """Ask the compose project's gateway, and return its answer and by how much the count has grown."""

@@ -173,7 +173,7 @@ class Seen(Observation):
         kube = Kube(self.place)  # a connection of its own: this runs beside the other trial
         original = autoscaler(kube, NAME)
         deployment = kube.deployment(NAME)
-        _fits(original, deployment)
+        fits(original, deployment)
         image, before = self.image("v1"), original.least
         with copied(kube, NAME, NAME, image=image, replicas=before, small=False) as copy:
             come_up(copy, deployment)
@@ -190,7 +190,7 @@ class Seen(Observation):
                     time.sleep(2)
 
 
-def _fits(found: Autoscaler, deployment: Deployment) -> None:
+def fits(found: Autoscaler, deployment: Deployment) -> None:
     """Raise where an autoscaler cannot scale the Deployment, whatever the load."""
     if (found.kind, found.target) != ("Deployment", NAME):
         raise NotThere(

@@ -7,13 +7,9 @@ import time
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-from docker.errors import APIError
-
 from autograder.checks import Finding, check
-from autograder.facts import NotThere
-from autograder.probes.engine import asking
 from autograder.probes.http import ask
-from autograder.probes.standing import Standing, answered, standing
+from autograder.probes.standing import answered, standing
 from autograder.waiting import TimedOut, wait_until
 
 from .seen import (
@@ -283,27 +279,9 @@ def count_survives(seen: Seen) -> Finding:
     code, words = redis.run("redis-cli", "SAVE")
     if code or "OK" not in words:
         return Finding(False, f"Redis could not write its data: {words[:120]}")
-    found = {name: kept(seen, redis, name) for name in redis.volumes.values()}
+    found = {name: seen.kept(name) for name in redis.volumes.values()}
     if str(count) in found.values():
         return Finding(True, f"A new Redis container with the same volume knows the count, {count}.")
     return Finding(
         False, f"A new Redis container with the volume {', '.join(found)} knows no count, and {count} is right."
     )
-
-
-def kept(seen: Seen, redis: Standing, volume: str) -> str:
-    """Return the count that a new Redis reads from a volume, "" for none."""
-    with asking("start a container"):
-        made = seen.docker.client.containers.run(
-            redis.image_id, ["redis-server", "--save", "", "--appendonly", "no"], detach=True,
-            labels={"shipyard.lab": "1"}, volumes={volume: {"bind": "/data", "mode": "ro"}}, mem_limit="256m",
-        )  # fmt: skip
-    try:
-        new = Standing(seen.docker, made)
-        wait_until(lambda: new.run("redis-cli", "PING")[1].strip() == "PONG", "Redis", 20, failures=(NotThere,))
-        return new.run("redis-cli", "GET", "predictions")[1].strip()
-    except TimedOut:
-        return ""
-    finally:
-        with suppress(APIError):
-            made.remove(force=True, v=True)

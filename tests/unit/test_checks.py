@@ -182,6 +182,13 @@ def test_hidden_checks_build_on_the_visible_ones(folder):
         assert [r.status for r in judge_all(lab.checks, seen)] == [Status.PASS] * 3
 
 
+def test_many_checks_go_on_in_another_file(folder):
+    third = VISIBLE[VISIBLE.index('@check("second"') :].replace("second", "third")
+    (folder / "checks_more.py").write_text("from autograder.checks import Finding, check\n" + third)
+    (folder / "hidden.py").write_text(HIDDEN)
+    assert [one.name for one in lab_at(folder).checks] == ["first", "second", "third", "unseen"]
+
+
 def test_one_name_for_two_checks_is_refused(folder):
     (folder / "hidden.py").write_text(HIDDEN.replace('"unseen"', '"second"'))
     with pytest.raises(ValueError, match="second"):

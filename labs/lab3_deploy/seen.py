@@ -16,7 +16,7 @@ from autograder.probes.docker import Docker
 from autograder.probes.engine import asking
 from autograder.probes.http import Answer, ask
 from autograder.probes.inside import variables
-from autograder.probes.kubernetes import Deployment, Endpoint, Kube
+from autograder.probes.kubernetes import Deployment, Endpoint, Kube, Service
 from autograder.probes.pods import Pod
 from autograder.probes.registry import needed
 from autograder.probes.trial import Gate, trial
@@ -92,12 +92,16 @@ class Seen(Observation):
         return ready
 
     @fact
+    def service(self) -> Service:
+        return self.kube.service(NAME)
+
+    @fact
     def endpoints(self) -> list[Endpoint]:
-        return [one for one in self.kube.endpoints(self.kube.service(NAME)) if one.ready]
+        return [one for one in self.kube.endpoints(self.service) if one.ready]
 
     def ask(self, path: str, body: Any = None) -> Answer:
         """Ask the Service on its port 80, once the Deployment had its time to roll out."""
-        assert self.pods
+        assert self.pods and self.service
         return self.kube.ask(NAME, path, port=PORT, method="POST" if body else "GET", json=body)
 
     def repaired(self, name: str) -> list[Pod]:

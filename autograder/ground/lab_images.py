@@ -1,6 +1,6 @@
 """Have an image of the course's own in the registry and on the engine, for labs that start from it.
 
-    have(place, MODEL_SERVER)
+    have(place, PIPELINE_BASE)
 
 The registry keeps a second tag, made of what the image is built from: where it
 names the same image, nothing is built. A learner without the course's checkout
@@ -14,7 +14,7 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +26,8 @@ from autograder.ground.step import cache_dir
 from autograder.labs import checkout
 from autograder.probes.docker import Docker
 from autograder.probes.engine import asking
-from autograder.probes.http import ask
-
-MANIFESTS = ", ".join(
-    f"application/vnd.{kind}+json"
-    for kind in ("oci.image.index.v1", "docker.distribution.manifest.list.v2", "oci.image.manifest.v1",
-                 "docker.distribution.manifest.v2")
-)  # fmt: skip
+from autograder.probes.image import Image
+from autograder.probes.registry import digest_of
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,6 @@ class LabImage:
         return f"{place.registry}/{self.name}:{self.tag}"
 
 
-MODEL_SERVER = LabImage("digits", "v1", "docker/model-server")
 PIPELINE_BASE = LabImage("pipeline-base", "v1", "docker/pipeline-base", requirements="requirements.txt")
 
 
@@ -63,10 +57,10 @@ def have(place: Place, image: LabImage) -> None:
     Raises CannotCheck where one of them does not answer, or the image cannot be built.
     """
     folder = checkout() / image.folder
-    there = digest_of(place, image.name, image.tag)
+    there = digest_of(place, f"{image.name}:{image.tag}")
     if folder.is_dir():
         source = _source(image, folder)
-        if not there or there != digest_of(place, image.name, source):
+        if not there or there != digest_of(place, f"{image.name}:{source}"):
             _build(place, image, folder, source)
     elif not there:
         raise CannotCheck(f"The registry has no image {image.name}:{image.tag}.", "Ask your instructor to `make up`.")
@@ -75,26 +69,21 @@ def have(place: Place, image: LabImage) -> None:
         Docker(place.docker_host).client.images.pull(reference)
 
 
-def digest_of(place: Place, name: str, tag: str) -> str | None:
-    """Return the digest that the registry has for an image's tag, None for none.
-
-    Raises CannotCheck where the registry does not answer.
-    """
-    try:
-        answer = ask("HEAD", f"http://{place.registry}/v2/{name}/manifests/{tag}", headers={"accept": MANIFESTS})
-    except NotThere as silent:
-        raise CannotCheck(f"The registry {place.registry} does not answer.", "Run `make up`.") from silent
-    return answer.headers.get("docker-content-digest") if answer.status == 200 else None
-
-
 def _source(image: LabImage, folder: Path) -> str:
+    more = [(checkout() / "constraints.txt").read_bytes()] if image.requirements else []
+    return f"source-{key_of_files(folder, more=more)}"
+
+
+def key_of_files(folder: Path, without: Callable[[Path], bool] = lambda name: False, more: Iterable[bytes] = ()) -> str:
+    """Return a short digest of a folder's files, `more` after them; `without` names paths in it that do not count."""
     sha = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            sha.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    if image.requirements:
-        sha.update((checkout() / "constraints.txt").read_bytes())
-    return f"source-{sha.hexdigest()[:16]}"
+        name = path.relative_to(folder)
+        if path.is_file() and "__pycache__" not in name.parts and not without(name):
+            sha.update(name.as_posix().encode() + b"\0" + path.read_bytes())
+    for content in more:
+        sha.update(content)
+    return sha.hexdigest()[:16]
 
 
 def _build(place: Place, image: LabImage, folder: Path, source: str) -> None:
@@ -104,10 +93,15 @@ def _build(place: Place, image: LabImage, folder: Path, source: str) -> None:
             built = docker.build(context, timeout=900)
     except NotThere as broken:
         raise CannotCheck(f"The image {image.name} cannot be built: {broken.observed}") from broken
-    for tag in (image.tag, source):
-        with asking(f"push the image {image.name}"):
-            docker.client.api.tag(built.id, f"{place.registry}/{image.name}", tag)
-            for line in docker.client.api.push(f"{place.registry}/{image.name}", tag, stream=True, decode=True):
+    push(place, docker, built, image.name, (image.tag, source))
+
+
+def push(place: Place, docker: Docker, image: Image, name: str, tags: Iterable[str]) -> None:
+    """Push an image of the engine to the place's registry under some tags. Raises CannotCheck where that fails."""
+    for tag in tags:
+        with asking(f"push the image {name}"):
+            docker.client.api.tag(image.id, f"{place.registry}/{name}", tag)
+            for line in docker.client.api.push(f"{place.registry}/{name}", tag, stream=True, decode=True):
                 if "error" in line:
                     raise CannotCheck(f"{place.registry} does not take the image: {line['error']}", "Run `make up`.")
 

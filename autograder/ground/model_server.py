@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from pathlib import Path
 
 from autograder.facts import CannotCheck, NotThere, Place
+from autograder.ground.lab_images import key_of_files, push
 from autograder.labs import checkout
 from autograder.probes.docker import Docker
-from autograder.probes.engine import asking
 from autograder.probes.registry import digest_of
 
 IMAGE = "digits"
@@ -61,22 +60,9 @@ def _have(place: Place, version: str) -> None:
             image = docker.build(context, timeout=600)
         except NotThere as broken:
             raise CannotCheck(f"The model server's image cannot be built: {broken.observed}") from broken
-    for tag in (version, source):
-        with asking("push the model server's image"):
-            docker.client.api.tag(image.id, f"{place.registry}/{IMAGE}", tag)
-            for line in docker.client.api.push(f"{place.registry}/{IMAGE}", tag, stream=True, decode=True):
-                if "error" in line:
-                    raise CannotCheck(f"{place.registry} does not take the image: {line['error']}", "Run `make up`.")
+    push(place, docker, image, IMAGE, (version, source))
 
 
 def _key(version: str) -> str:
     """Return a name for what a version's image is made of."""
-    sha = hashlib.sha256()
-    for path in sorted(folder().rglob("*")):
-        name = path.relative_to(folder())
-        if not path.is_file() or "__pycache__" in name.parts:
-            continue
-        if name.parts[0] == "versions" and name.parts[1] != version:
-            continue
-        sha.update(name.as_posix().encode() + b"\0" + path.read_bytes())
-    return sha.hexdigest()[:16]
+    return key_of_files(folder(), lambda name: name.parts[0] == "versions" and name.parts[1] != version)

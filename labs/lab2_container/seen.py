@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import socket
 import time
@@ -12,13 +11,14 @@ from pathlib import Path
 from docker.errors import APIError
 
 from autograder.facts import CannotCheck, NotThere, Observation, Place, fact
+from autograder.ground.lab_images import key_of_files
 from autograder.ground.reset import Made
 from autograder.labs import checkout, given
 from autograder.probes.docker import Docker
 from autograder.probes.engine import asking
 from autograder.probes.http import Answer, ask
 from autograder.probes.image import lookup
-from autograder.probes.registry import MANIFESTS
+from autograder.probes.registry import digest_of
 from autograder.probes.standing import Standing, answered, copied, project, standing
 from autograder.waiting import TimedOut, wait_until
 
@@ -60,11 +60,7 @@ def start(place: Place) -> None:
 
 def have_image(docker: Docker, folder: Path) -> None:
     """See to it that digits:v1 is the image of the folder; nothing is built where today's is there."""
-    sha = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            sha.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    source = f"source-{sha.hexdigest()[:16]}"
+    source = f"source-{key_of_files(folder)}"
     image = lookup(docker.client, f"digits:{source}")
     if image is None:
         try:
@@ -155,17 +151,13 @@ class Seen(Observation):
     @fact
     def digest(self) -> str:
         """The digest of what was pushed."""
-        url = f"http://{self.place.registry}/v2/{REPOSITORY}/manifests/v1"
-        try:
-            answer = ask("HEAD", url, headers={"accept": MANIFESTS})
-        except NotThere as silent:
-            raise CannotCheck(f"The registry {self.place.registry} does not answer.", "Run `make up`.") from silent
-        if answer.status != 200:
+        digest = digest_of(self.place, f"{REPOSITORY}:v1")
+        if digest is None:
             raise NotThere(
                 f"The registry has no image {REPOSITORY}:v1.",
                 "First `docker tag` gives the image the registry's name, then `docker push` sends it.",
             )
-        return answer.headers["docker-content-digest"]
+        return digest
 
     @fact
     def services(self) -> dict[str, Standing]:

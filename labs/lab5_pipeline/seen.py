@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from autograder.facts import CannotCheck, NotThere, Observation, Place, fact
-from autograder.ground.lab_images import MODEL_SERVER, PIPELINE_BASE, have
+from autograder.ground import model_server
+from autograder.ground.lab_images import PIPELINE_BASE, have
 from autograder.ground.reset import Made
 from autograder.probes.docker import Docker
 from autograder.probes.kubernetes import Deployment, Kube
@@ -22,7 +23,6 @@ from autograder.probes.words import cut, listed
 
 MADE = Made(deployments=("reader",), services=("reader",), others=("configmap/reader-runs",))
 RECORDS = True  # the grader listens to the engine while the notebook runs
-SOURCES = ("docker/model-server", "docker/pipeline-base")  # what the start state is made of
 NAME, PORT, PREFIX = "reader", 80, "shipyard.io/"
 STEPS = ("load", "validate", "train", "evaluate", "score_serving", "deploy", "report")
 INK, PIXELS = 16, 64
@@ -36,8 +36,8 @@ def start(place: Place) -> None:
 
     Raises CannotCheck where engine or registry do not answer, or an image cannot be built.
     """
-    for image in (MODEL_SERVER, PIPELINE_BASE):
-        have(place, image)
+    model_server.have(place)
+    have(place, PIPELINE_BASE)
 
 
 @dataclass(frozen=True)

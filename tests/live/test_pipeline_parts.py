@@ -14,8 +14,8 @@ from kubernetes import client
 
 from autograder import versions
 from autograder.facts import NotThere, Place
-from autograder.ground import cluster
-from autograder.ground.lab_images import MODEL_SERVER, PIPELINE_BASE, have
+from autograder.ground import cluster, model_server
+from autograder.ground.lab_images import PIPELINE_BASE, have
 from autograder.ground.step import tools
 from autograder.labs import checkout
 from autograder.notebook.client import Client
@@ -162,7 +162,7 @@ def trained(path: Path, rows: int) -> tuple[Path, list, list]:
 
 @pytest.mark.cluster
 def test_a_better_model_is_rolled_out_and_no_request_fails_meanwhile(namespace, serving, tmp_path):
-    have(Place(work=tmp_path), MODEL_SERVER)
+    model_server.have(Place(work=tmp_path))
     assert serving.score([[0] * 64], [0]) == 0
     first, images, digits = trained(tmp_path / "first", 60)
     before = serving.roll_out(first, 0.5, "by hand", "none")

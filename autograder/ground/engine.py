@@ -13,11 +13,13 @@ from docker.errors import DockerException
 
 from autograder import versions
 from autograder.facts import CannotCheck
+from autograder.ground.orphans import end_orphans
 from autograder.ground.shell import apt_install, run
 from autograder.ground.step import Step, cache_dir
 from autograder.waiting import TimedOut, wait_until
 
 PID_FILE = Path("/run/shipyard-dockerd.pid")
+ENGINE_PID, CONTAINERD_PID = Path("/var/run/docker.pid"), Path("/var/run/docker/containerd/containerd.pid")
 WRAPPER = Path(__file__).resolve().parents[2] / "docker" / "engine" / "runc-within-bounds"
 CAP_LAST = "/proc/sys/kernel/cap_last_cap"
 
@@ -90,12 +92,14 @@ def start() -> None:
         run(["systemctl", "start", "docker"], timeout=60)
         return wait_for_answer(None)
     stop()  # a half-dead engine and its containerd must be gone, or the new one dies silently
+    forget_the_dead()
+    if not ENGINE_PID.exists():  # else another engine runs that does not answer: its containers are its own
+        end_orphans()
     command = ["dockerd"]
     if missing_capabilities():
         # A copy: the engine outlives the checkout that started it.
         wrapper = shutil.copy(WRAPPER, cache_dir("engine"))
         command += ["--add-runtime", f"shipyard={wrapper}", "--default-runtime", "shipyard"]
-    forget_the_dead()
     log = cache_dir() / "dockerd.log"
     with log.open("ab") as book:
         process = subprocess.Popen(
@@ -112,8 +116,7 @@ def forget_the_dead() -> None:
     not reaped: the engine takes both for itself and refuses to start, or waits
     for a containerd that never answers.
     """
-    for noted, name in ((Path("/var/run/docker.pid"), "dockerd"),
-                        (Path("/var/run/docker/containerd/containerd.pid"), "containerd")):  # fmt: skip
+    for noted, name in ((ENGINE_PID, "dockerd"), (CONTAINERD_PID, "containerd")):
         if noted.exists() and not runs(noted.read_text().strip(), name):
             noted.unlink()
 

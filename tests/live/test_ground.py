@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import random
+import signal
 import subprocess
 import tarfile
 import time
@@ -12,7 +15,7 @@ import pytest
 from kubernetes import client as api
 
 from autograder import versions
-from autograder.ground import cluster, doctor, engine
+from autograder.ground import cluster, doctor, engine, orphans
 from autograder.ground.step import climb, tools
 from autograder.ground.up import all_steps
 from autograder.waiting import wait_until
@@ -144,16 +147,41 @@ def test_the_learners_kubectl_is_of_the_clusters_release():
     assert told.stdout.count(versions.KUBERNETES) == 2, told.stdout + told.stderr
 
 
+def kill_engine():
+    if not engine.pid_file():
+        pytest.skip("the engine on this machine is not one that we started")
+    os.kill(int(engine.pid_file()), signal.SIGKILL)
+    wait_until(lambda: not engine.answers(), "the engine to be gone", timeout=10)
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_no_container_lives_on_when_its_engine_was_killed_while_it_started():
+    name, outlived = f"ground-test-{uuid.uuid4().hex[:6]}", 0
+    for turn in range(6):
+        starting = [
+            subprocess.Popen(["docker", "run", "--detach", "--rm", "--name", f"{name}-{turn}-{number}",
+                              versions.PYTHON_IMAGE, "sleep", "600"],
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            for number in range(6)
+        ]  # fmt: skip
+        time.sleep(random.uniform(0.3, 2))  # somewhere in the middle, on purpose not at a known place
+        kill_engine()
+        for process in starting:
+            process.wait(timeout=60)
+        lived = set(orphans.shims().values())
+        climb(all_steps(), lambda *_: None)
+        known = {one.id for one in engine.client().containers.list()}
+        outlived += len(lived - known)
+        assert set(orphans.shims().values()) <= known, "a container runs that the engine does not know"
+    print(f"\n{outlived} containers outlived 6 killed engines, none the next engine's start")
+    assert outlived, "nothing was there to be ended: the test shows nothing"
+
+
 @pytest.mark.cluster
 @pytest.mark.slow
 def test_a_killed_engine_comes_back_with_its_cluster():
-    if not engine.pid_file():
-        pytest.skip("the engine on this machine is not one that we started")
-    import os
-    import signal
-
-    os.kill(int(engine.pid_file()), signal.SIGKILL)
-    wait_until(lambda: not engine.answers(), "the engine to be gone", timeout=10)
+    kill_engine()
     started = time.monotonic()
     climb(all_steps(), lambda *_: None)
     assert cluster.answers() and cluster.addons_ready()

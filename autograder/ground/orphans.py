@@ -1,0 +1,51 @@
+"""End what a killed engine left running.
+
+An engine that starts again ends the containers that it remembers. One that was
+killed while it started a container may not remember it: the container lives on
+with its address in the engine's network, the next container gets the same
+address, and requests for one reach the other.
+"""
+
+from __future__ import annotations
+
+import psutil
+
+# The parent of a container's processes; it outlives the engine, and this is how it names it.
+SHIM, ADDRESS = "containerd-shim", "/var/run/docker/containerd/containerd.sock"
+
+
+def shims() -> dict[int, str]:
+    """Return the containers that live on this machine's engine or outlived it: pid of the parent -> id.
+
+    >>> shims()  # doctest: +SKIP
+    {21262: '922683591be68b3a…'}
+    """
+    found = {}
+    for process in psutil.process_iter(["cmdline", "uids", "status"]):
+        words, owner = process.info["cmdline"] or [], process.info["uids"]
+        named = words and words[0].rpartition("/")[2].startswith(SHIM) and ADDRESS in words and "-id" in words[:-1]
+        if named and owner.real == 0 and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found[process.pid] = words[words.index("-id") + 1]
+    return found
+
+
+def end_orphans(timeout: float = 10) -> int:
+    """End all containers of an engine that does not run, and return how many there were.
+
+    Call it only while no engine of this machine runs: none of its containers is anybody's then.
+    """
+    ending = []
+    for pid in (found := shims()):
+        try:
+            parent = psutil.Process(pid)
+            # The parent last: it takes in whatever its children leave behind.
+            ending += [*parent.children(recursive=True), parent]
+        except psutil.NoSuchProcess:
+            continue
+    for process in ending:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(ending, timeout=timeout)
+    return len(found)

@@ -32,7 +32,7 @@ REGISTRY_PORT = 5001
 LABEL = "shipyard"  # on every container, image, volume and network of ours
 
 # Debian packages, one list a purpose; each line says why where the name does not.
-ENGINE_PACKAGES = ("docker.io", "iptables")
+ENGINE_PACKAGES = ("docker.io", "iptables", "iproute2")
 BUILD_PACKAGES = (
     "mmdebstrap",  # makes the root file systems where no registry answers
     "gcc",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import yaml
@@ -59,6 +60,15 @@ def answers(timeout: float = 4) -> bool:
         return False
     ready = [c.status == "True" for n in nodes for c in n.status.conditions or [] if c.type == "Ready"]
     return bool(ready) and all(ready)
+
+
+def keeps_answering(seconds: int = 4) -> bool:
+    """Tell whether it answers all of that time: a cluster that was killed can answer once, and then start again."""
+    for _ in range(seconds):
+        if not answers():
+            return False
+        time.sleep(1)
+    return answers()
 
 
 def steps() -> list[Step]:
@@ -159,7 +169,7 @@ def create() -> None:
         if container.status != "running":
             container.start()
         try:
-            wait_until(answers, "the stopped cluster to come back", timeout=60, pause=1)
+            wait_until(keeps_answering, "the stopped cluster to come back", timeout=90, pause=1)
             return
         except TimedOut:
             remove()
@@ -198,7 +208,7 @@ def addons_ready() -> bool:
     for name, namespace in ADDONS.items():
         try:
             state = apps.read_namespaced_deployment(name, namespace, _request_timeout=5).status
-        except ApiException:
+        except (ApiException, HTTPError):
             return False
         if not state.available_replicas:
             return False

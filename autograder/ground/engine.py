@@ -63,7 +63,7 @@ def steps() -> list[Step]:
             "Docker engine: packages",
             "no engine answers and none is installed: Debian's docker.io is small and signed by Debian",
             15,
-            lambda: answers() or (shutil.which("dockerd") is not None and shutil.which("iptables") is not None),
+            lambda: answers() or all(map(shutil.which, ("dockerd", "iptables", "ip"))),
             lambda: apt_install(versions.ENGINE_PACKAGES, cache_dir() / "apt.log"),
         ),
         Step(

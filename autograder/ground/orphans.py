@@ -3,13 +3,23 @@
 An engine that starts again ends the containers that it remembers. One that was
 killed while it started a container may not remember it: the container lives on
 with its address in the engine's network, the next container gets the same
-address, and requests for one reach the other.
+address, and requests for one reach the other. Even one whose processes have all
+ended keeps its address for a minute or two: the kernel waits for the other end
+of its connections, and refuses new ones.
 """
 
 from __future__ import annotations
 
+import json
+import re
+
 import psutil
 
+from autograder.facts import CannotCheck
+from autograder.ground.shell import run
+from autograder.waiting import wait_until
+
+BRIDGE = re.compile(r"docker0|br-[0-9a-f]{12}")  # the engine's own names for its networks
 # The parent of a container's processes; it outlives the engine, and this is how it names it.
 SHIM, ADDRESS = "containerd-shim", "/var/run/docker/containerd/containerd.sock"
 
@@ -47,5 +57,24 @@ def end_orphans(timeout: float = 10) -> int:
             process.kill()
         except psutil.NoSuchProcess:
             continue
-    psutil.wait_procs(ending, timeout=timeout)
+    wait_until(lambda: not any(map(lives, ending)), "the old engine's containers to end", timeout)
+    unplug()
     return len(found)
+
+
+def unplug() -> None:
+    """Take off the engine's networks what is still plugged in, with its address."""
+    for link in json.loads(run(["ip", "-json", "link", "show", "type", "veth"], timeout=10) or "[]"):
+        if BRIDGE.fullmatch(link.get("master", "")):
+            try:
+                run(["ip", "link", "delete", link["ifname"]], timeout=10)
+            except CannotCheck:
+                continue  # it went by itself
+
+
+def lives(process: psutil.Process) -> bool:
+    """Tell whether a process has not ended; one that nobody has reaped yet has."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -20,6 +20,7 @@ from autograder.probes.engine import LABEL, asking, said
 from autograder.probes.http import Answer, Unreachable, ask
 from autograder.probes.image import Image
 from autograder.probes.listening import listening
+from autograder.probes.neighbour import see_the_way
 from autograder.probes.words import cut, listed, tail
 
 PATIENCE = 20.0  # seconds after which a server that listens in the wrong place will not move any more
@@ -216,6 +217,7 @@ class Container:
                 f"Let the server listen on 0.0.0.0:{self.port}."
             )
         elif any(ear.port == self.port for ear in found):
+            see_the_way(self._made, self.port, self.url, path)
             hint = "The port is open, but the connection is closed before an answer. Read the log for an error."
         else:
             hint = f"Let the server listen on port {self.port}; EXPOSE only documents a port, it does not change it."

@@ -16,7 +16,7 @@ from autograder.cli.ground import Context, bring_up, bring_up_sandbox, choose, c
 from autograder.facts import CannotCheck
 from autograder.grading.grade import grade
 from autograder.grading.outcome import Outcome
-from autograder.grading.sample import assigned, sample
+from autograder.grading.sample import each_once, sample
 from autograder.ground.progress import Board, duration
 from autograder.ground.up import needs_of
 from autograder.labs import course_root
@@ -43,10 +43,11 @@ def flaky(
     choose_sandbox(sandbox, context)
     labs = chosen_labs(lab)
     chosen = {
-        at: one for at, one in assigned(labs).items()
-        if (not attempt or one.name in attempt) and (one.quick or not quick)
-    }  # fmt: skip
-    chosen = {at: one for at, one in chosen.items() if one.name != "reference" or at == _first(chosen, at[1])}
+        (learner, one.slug): handed
+        for one in labs
+        for learner, handed in each_once(one, labs).items()
+        if (not attempt or handed.name in attempt) and (handed.quick or not quick)
+    }
     if not chosen:
         raise CannotCheck("No attempt of that name.", "`ls solutions/*/attempts` lists them.")
     bring_up(needs_of(labs))
@@ -82,8 +83,3 @@ def verdicts(outcome: Outcome) -> Verdicts:
     """Return what must be the same each time: how it ended, and each check's status and points."""
     found = tuple((one.name, str(one.status), one.points) for one in outcome.results)
     return found or ((str(outcome.standing), "", 0.0),)
-
-
-def _first(chosen: dict, slug: str) -> tuple[str, str]:
-    """Return who hands in a lab's reference first: learners beyond the attempts hand it in, too."""
-    return next(at for at, one in chosen.items() if at[1] == slug and one.name == "reference")

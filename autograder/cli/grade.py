@@ -120,15 +120,16 @@ class Teller:
         self.board.doing(f"{step.slug} {step.done}/{step.total} done{left}; {step.student}: {step.doing}")
 
 
-def line(outcome: Outcome, since: float) -> str:
-    """Return one line on one outcome."""
+def line(outcome: Outcome, since: float | None = None) -> str:
+    """Return one line on one outcome; `since` is seconds since the start."""
     if outcome.standing is not Standing.GRADED:
         told = f"[yellow]{outcome.standing}[/]"
     else:
         told = f"{outcome.points:g}/{outcome.max_points:g}"
         told += f" [yellow]{len(outcome.errors)} could not be checked[/]" if outcome.errors else ""
     took = f"{outcome.seconds:.1f} s" if outcome.fresh else "graded before"
-    return f"  {outcome.slug} {outcome.student}: {told} [dim]{took}; {duration(since)} since the start[/]"
+    took += f"; {duration(since)} since the start" if since is not None else ""
+    return f"  {outcome.slug} {outcome.student}: {told} [dim]{took}[/]"
 
 
 def show(labs: list[Lab], graded: Graded) -> None:

@@ -12,12 +12,13 @@ import typer
 from rich.console import Console
 
 from autograder.cli.chosen import chosen_labs
+from autograder.cli.grade import Teller, line
 from autograder.cli.ground import Context, bring_up, bring_up_sandbox, choose, choose_sandbox
 from autograder.facts import CannotCheck, Place
 from autograder.grading.expecting import differences
 from autograder.grading.grade import grade
 from autograder.grading.outcome import Outcome, Standing
-from autograder.grading.sample import assigned, sample
+from autograder.grading.sample import each_once, sample
 from autograder.grading.table import attempts_table
 from autograder.ground.progress import Board
 from autograder.ground.reset import reset as undo
@@ -84,7 +85,9 @@ def reset(slug: Annotated[str, typer.Argument(help="The lab's name.")], context:
 
 def attempts(
     lab: Annotated[list[str] | None, typer.Option(help="Only this lab; may be given again.")] = None,
-    sandbox: Annotated[bool, typer.Option(help="In sandboxes, as strangers' work: slower.")] = False,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Grade so many at once. Without it: what fits.")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with a run that was interrupted.")] = False,
+    sandbox: Annotated[bool, typer.Option(help="In sandboxes, as strangers' work: then several at once.")] = False,
     context: Context = None,
 ) -> None:
     """Grade every attempt of every lab: expected against given verdict; any difference fails."""
@@ -97,11 +100,15 @@ def attempts(
     given, wrong = [], 0
     with Board(console) as board:
         root = sample(course_root() / "build" / "attempts", slugs=[one.slug for one in chosen])
-        for (learner, slug), attempt in assigned(chosen).items():
-            for outcome in grade(root, [slug], [learner], force=True):
-                given.append((slug, attempt, outcome))
-                wrong += not expected(attempt, outcome)
-                board.note(f"  {slug} {attempt.name}: {outcome.points:g}/{outcome.max_points:g}")
+        for one in chosen:
+            handed = each_once(one, chosen)
+            for outcome in grade(root, [one.slug], list(handed), not resume, Teller(board), jobs=jobs):
+                attempt = handed[outcome.student]
+                given.append((one.slug, attempt, outcome))
+                fine = expected(attempt, outcome)
+                wrong += not fine
+                mark = "[green]✓[/]" if fine else "[red]✗[/]"
+                board.note(f"{mark} {attempt.name} {line(outcome).strip()}")
     Console().print(attempts_table(given))
     console.print(f"{len(given)} attempts, {wrong} not as expected")
     if wrong:

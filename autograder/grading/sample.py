@@ -40,6 +40,16 @@ def assigned(labs: Sequence[Lab], learners: int | None = None) -> dict[tuple[str
     }
 
 
+def each_once(lab: Lab, labs: Sequence[Lab]) -> dict[str, Attempt]:
+    """Return who hands in each attempt of one lab in a class of `labs`: learner -> attempt, each attempt once."""
+    first: dict[str, str] = {}
+    for (learner, slug), attempt in assigned(labs).items():
+        if slug == lab.slug:
+            first.setdefault(attempt.name, learner)
+    known = {one.name: one for one in attempts(lab)}
+    return {learner: known[name] for name, learner in first.items()}
+
+
 def sample(root: Path | None = None, slugs: Sequence[str] | None = None, learners: int | None = None) -> Path:
     """Write a class into a folder (default build/class below the course) and return it.
 

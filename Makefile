@@ -32,7 +32,7 @@ test-all: install  ## Run everything, the slow tests too
 	@$(BIN)/shipyard test --all
 
 attempts: install  ## Judge every attempt of every lab: expected against given verdict
-	@$(BIN)/shipyard attempts $(if $(LAB),--lab $(LAB))
+	@$(BIN)/shipyard attempts --sandbox $(if $(LAB),--lab $(LAB)) $(if $(JOBS),--jobs $(JOBS))
 
 flaky: install  ## Grade every attempt N times in random order: no verdict may flip (N=20)
 	@$(BIN)/shipyard flaky $(if $(N),-n $(N)) $(if $(LAB),--lab $(LAB))

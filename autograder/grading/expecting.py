@@ -26,13 +26,16 @@ def differences(attempt: Attempt, results: Sequence[Result]) -> list[Difference]
 
     Every check must pass, or, where it is listed under `fails`, must fail with
     the listed text in its hint or observation. That also holds for a broken
-    attempt whose notebook can be read.
+    attempt whose notebook can be read; in an empty one every check must fail.
+    No verdict may show a traceback.
     """
     found = []
     for result in results:
-        piece = attempt.fails.get(result.name)
+        piece = "" if attempt.edit == "empty_notebook" else attempt.fails.get(result.name)
         given = f"{result.status}: {result.observed} {result.hint}".strip()
-        if piece is None:
+        if "Traceback" in given:
+            found.append(Difference(result.name, "plain words", given))
+        elif piece is None:
             if result.status is not Status.PASS:
                 found.append(Difference(result.name, "PASS", given))
         elif result.status is not Status.FAIL:

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from autograder.facts import CannotCheck
+from autograder.notebook.exit_codes import told_by_the_engine
 from autograder.notebook.figures import steps_table
 from autograder.probes.events import Ran, Recorder
 from autograder.probes.runs import LABEL
@@ -153,7 +154,7 @@ def following(run: str, root: Path | str = "runs") -> Iterator[None]:
         view = _View(run, recorder)
         view.start()
         try:
-            with redirect_stdout(book):
+            with redirect_stdout(book), told_by_the_engine(recorder):
                 yield
         finally:
             view.stop()

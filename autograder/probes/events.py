@@ -29,6 +29,7 @@ from docker.errors import APIError, DockerException
 from autograder.facts import CannotCheck
 from autograder.probes.engine import connect
 
+RUN = "shipyard.run"  # the label on the containers of a run: its name
 HEARD = ("create", "start", "oom", "die")
 FAILURES = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
 AGAIN_SECONDS = 0.5  # between two tries to hear the engine again
@@ -78,7 +79,7 @@ class Recorder:
         self._lock, self._over = threading.Lock(), threading.Event()
         self._stream: Any = None
         self._thread: threading.Thread | None = None
-        self.lost = False  # whether the engine was away, so that something may not have been heard
+        self.lost = False  # whether something may not have been heard: the engine was away, or we were late
 
     def __enter__(self) -> Recorder:
         return self.start()
@@ -91,7 +92,7 @@ class Recorder:
         client = connect(self.host)
         if self.journal and self.journal.exists():
             self._read_journal()
-        self._since = time.time()
+        self._since = self._began = time.time()
         self._thread = threading.Thread(target=self._listen, args=(client,), daemon=True, name="container-events")
         self._thread.start()
         return self
@@ -143,20 +144,23 @@ class Recorder:
 
     def _hear(self, client: docker.DockerClient, event: dict[str, Any]) -> None:
         key, what = str(event.get("id") or ""), str(event.get("status") or event.get("Action") or "")
+        attributes = (event.get("Actor") or {}).get("Attributes") or {}
         moment = float(event.get("timeNano") or 0) / 1e9
         if not key or what not in HEARD:
             return
         with self._lock:  # two threads may hear the same event
             if key in self._foreign or not (known := self._known.get(key) or self._meet(client, key, moment)):
+                # Nobody can look any more at one that has ended and is gone; a run's own must not be missed unsaid.
+                ours = key not in self._foreign and RUN in attributes
+                self.lost |= ours and what == "die" and moment > self._began
                 return
-            self._known[key] = self._told(known, what, moment, event)
+            self._known[key] = self._told(known, what, moment, attributes)
             self._since = max(self._since, moment)
             self._write_journal(self._known[key])
 
     @staticmethod
-    def _told(known: Ran, what: str, moment: float, event: dict[str, Any]) -> Ran:
+    def _told(known: Ran, what: str, moment: float, attributes: dict[str, str]) -> Ran:
         """Return what is known of a container after one more event."""
-        attributes = (event.get("Actor") or {}).get("Attributes") or {}
         if what == "start":
             return replace(known, started=moment)
         if what == "oom":

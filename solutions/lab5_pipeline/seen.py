@@ -125,7 +125,8 @@ class Seen(Observation):
         """Return what to raise where a container was not seen: it may be us who did not hear of it."""
         if self.place.recorder.lost:
             fix = "Run the notebook again." if not self.place.salt else "Grade again."
-            return CannotCheck("The Docker engine went away while the notebook ran, and forgot what had run.", fix)
+            why = "The Docker engine went away while the notebook ran, or was too busy: some of it was not heard."
+            return CannotCheck(why, fix)
         return NotThere(observed, hint)
 
     def ran(self, run: str, step: str) -> Attempt:

@@ -1,4 +1,7 @@
-"""Hand in every attempt of every lab and grade it as an instructor would: right passes, wrong fails where it should."""
+"""Hand in attempts of every lab and grade them as an instructor would: right passes, wrong fails where it should.
+
+These are the quick ones, without sandboxes; `shipyard attempts --sandbox` grades all, in sandboxes.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from autograder.checks import Result, Status
+from autograder.checks import Result
 from autograder.grading import plug_in
+from autograder.grading.expecting import differences
 from autograder.grading.verdicts import graded
 from autograder.labs import Lab, find_lab, syllabus
 from autograder.release.attempts import Attempt, attempts
@@ -19,13 +23,12 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def cases() -> list:
-    """Return each lab's attempts as parameters, marked with what the lab needs."""
+    """Return each lab's quick attempts as parameters, marked with what the lab needs."""
     found = []
     for lab in syllabus():
         needs = [getattr(pytest.mark, need) for need in lab.needs]
-        for attempt in attempts(lab):
-            marks = needs if attempt.quick else [*needs, pytest.mark.slow]
-            found.append(pytest.param(lab.slug, attempt, marks=marks, id=f"{lab.slug}-{attempt.name}"))
+        quick = [one for one in attempts(lab) if one.quick]
+        found += [pytest.param(lab.slug, one, marks=needs, id=f"{lab.slug}-{one.name}") for one in quick]
     return found
 
 
@@ -69,13 +72,5 @@ def test_attempt_gets_the_verdicts_it_should(slug, attempt, course, monkeypatch)
         assert "is not JSON" in log
         return
     assert results is not None, log[-2000:]
-    assert sorted(one.name for one in results) == sorted(one.name for one in lab.checks)
-    assert not [one for one in results if "Traceback" in one.observed + one.hint]
-    assert not [(one.name, one.observed) for one in results if one.status is Status.ERROR]
-    if attempt.edit == "empty_notebook":
-        assert {one.status for one in results} == {Status.FAIL}
-        return
-    failed = {one.name: f"{one.observed} {one.hint}" for one in results if one.status is Status.FAIL}
-    assert set(failed) == set(attempt.fails), failed
-    missing = {name: text for name, text in failed.items() if attempt.fails[name] not in text}
-    assert not missing, {name: attempt.fails[name] for name in missing}
+    assert [one.name for one in results] == [one.name for one in lab.checks]
+    assert not list(map(str, differences(attempt, results)))

@@ -9,7 +9,8 @@ from uuid import uuid4
 import docker
 import pytest
 import yaml
-from kfp import compiler, dsl
+from docker.models.containers import Container
+from kfp import compiler, dsl, local
 from kubernetes import client
 
 from autograder import versions
@@ -19,6 +20,7 @@ from autograder.ground.lab_images import PIPELINE_BASE, have
 from autograder.ground.step import tools
 from autograder.labs import checkout
 from autograder.notebook.client import Client
+from autograder.notebook.pipelines import following, marks
 from autograder.probes.docker import Docker
 from autograder.probes.events import Recorder
 from autograder.probes.pipeline import read
@@ -95,6 +97,32 @@ def test_what_was_heard_before_a_restart_of_the_notebook_is_known_after_it(tmp_p
     with Recorder(None, work, journal) as recorder:
         started("exit 4", work)
         assert [one.exit_code for one in recorder.ran()] == [0, 4]
+
+
+@dsl.component(base_image=IMAGE)
+def ends(code: int):
+    """End with an exit code."""
+    import os
+
+    os._exit(code)
+
+
+@pytest.mark.docker
+def test_a_step_that_is_gone_before_kfp_asks_counts_as_what_it_was(step, tmp_path, monkeypatch):
+    usual = Container.wait
+
+    def late(self, **options):
+        """Ask when the container is gone, as on a busy machine."""
+        wait_until(lambda: not docker.from_env().containers.list(all=True, filters={"id": self.id}), "its end", 30)
+        return usual(self, **options)
+
+    monkeypatch.setattr(Container, "wait", late)
+    monkeypatch.chdir(tmp_path)
+    local.init(local.DockerRunner(labels=marks("late")), pipeline_root="runs")
+    with following("late"):
+        ends(code=0)
+    with pytest.raises(RuntimeError, match="FAILURE"), following("late"):
+        ends(code=1)
 
 
 @pytest.mark.docker

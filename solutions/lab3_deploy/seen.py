@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
-from contextlib import suppress
 from typing import Any
 
-from autograder.facts import CannotCheck, NotThere, Observation, Place, fact
+from autograder.facts import CannotCheck, NotThere, Place, fact
 from autograder.ground import model_server
 from autograder.ground.reset import Made
 from autograder.labs import given
 from autograder.probes.apiserver import call
+from autograder.probes.deployed import Deployed
 from autograder.probes.docker import Docker
 from autograder.probes.engine import asking
 from autograder.probes.http import Answer, ask
 from autograder.probes.inside import variables
-from autograder.probes.kubernetes import Deployment, Endpoint, Kube, Service
+from autograder.probes.kubernetes import Deployment, Endpoint, Service
 from autograder.probes.pods import Pod
 from autograder.probes.registry import needed
 from autograder.probes.trial import Gate, trial
@@ -49,20 +49,14 @@ def start(place: Place) -> None:
     model_server.have(place, ("v1",))
 
 
-class Seen(Observation):
+class Seen(Deployed):
     """See the namespace: the Deployment, its pods, the Service, and a copy of a pod whose model is missing."""
 
-    @fact
-    def kube(self) -> Kube:
-        return Kube(self.place)
+    name, port, first = NAME, PORT, "rolled_out"
 
     @fact
     def docker(self) -> Docker:
         return Docker(self.place.docker_host)
-
-    @fact
-    def deployment(self) -> Deployment:
-        return self.kube.deployment(NAME)
 
     @fact
     def rolled_out(self) -> Deployment:
@@ -78,20 +72,6 @@ class Seen(Observation):
             raise
 
     @fact
-    def pods(self) -> list[Pod]:
-        """The ready pods of the Deployment, after it had its time to roll out."""
-        deployment = self.deployment
-        with suppress(NotThere):  # some pods may serve all the same, such as those from before an update
-            deployment = self.rolled_out
-        ready = [pod for pod in deployment.pods() if pod.ready]
-        if not ready:
-            raise NotThere(
-                "No pod of the Deployment is ready, so this cannot be seen yet.",
-                "First make the check rolled_out pass: it shows what stands in the way.",
-            )
-        return ready
-
-    @fact
     def service(self) -> Service:
         return self.kube.service(NAME)
 
@@ -100,9 +80,9 @@ class Seen(Observation):
         return [one for one in self.kube.endpoints(self.service) if one.ready]
 
     def ask(self, path: str, body: Any = None) -> Answer:
-        """Ask the Service on its port 80, once the Deployment had its time to roll out."""
+        """Ask the Service, once the Deployment had its time to roll out and where there is a Service."""
         assert self.pods and self.service
-        return self.kube.ask(NAME, path, port=PORT, method="POST" if body else "GET", json=body)
+        return super().ask(path, body)
 
     def repaired(self, name: str) -> list[Pod]:
         """Return the ready pods of one of the faulty Deployments. Raises NotThere where it does not come to run."""

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from autograder.facts import NotThere, Observation, Place, fact
+from autograder.facts import NotThere, Place, fact
 from autograder.ground import model_server
 from autograder.ground.reset import Made
 from autograder.probes.autoscaler import Autoscaler, autoscaler, rehearsed
 from autograder.probes.caller import calling
 from autograder.probes.copies import copied
-from autograder.probes.http import Answer
+from autograder.probes.deployed import Deployed
 from autograder.probes.kubernetes import Deployment, Kube
-from autograder.probes.pods import Pod
 from autograder.probes.registry import digest_of, needed, pulled
 from autograder.probes.rehearsal import Loss, Rehearsal, answered, come_up, rehearsing
 from autograder.probes.revisions import Revision, revisions
@@ -58,16 +56,10 @@ class Scaling:
     answered: int  # requests
 
 
-class Seen(Observation):
+class Seen(Deployed):
     """See the namespace: the Deployment and what guards it; and copies of them on which things are tried."""
 
-    @fact
-    def kube(self) -> Kube:
-        return Kube(self.place)
-
-    @fact
-    def deployment(self) -> Deployment:
-        return self.kube.deployment(NAME)
+    name, port, first = NAME, PORT, "runs_new_version"
 
     @fact
     def spec(self) -> dict[str, Any]:
@@ -83,20 +75,6 @@ class Seen(Observation):
                            "Whoever pauses a rollout must resume it: `kubectl rollout resume`.")  # fmt: skip
         stuck = "ProgressDeadlineExceeded" in self.deployment.conditions.get("Progressing", "")
         return self.deployment.wait_rolled_out(STUCK_SECONDS if stuck else ROLLOUT_SECONDS)
-
-    @fact
-    def pods(self) -> list[Pod]:
-        """The ready pods of the Deployment, after it had its time to roll out."""
-        deployment = self.deployment
-        with suppress(NotThere):
-            deployment = self.rolled_out
-        ready = [pod for pod in deployment.pods() if pod.ready]
-        if not ready:
-            raise NotThere(
-                "No pod of the Deployment is ready, so this cannot be seen yet.",
-                "First make the check runs_new_version pass: it shows what stands in the way.",
-            )
-        return ready
 
     @fact
     def history(self) -> list[Revision]:
@@ -124,11 +102,6 @@ class Seen(Observation):
         named, _, digest = image.partition("@")
         digest = digest or digest_of(self.place, f"{IMAGE}:{named.rpartition(':')[2]}") or ""
         return next((one for one in VERSIONS if needed(self.place, f"{IMAGE}:{one}") == digest), "")
-
-    def ask(self, path: str, body: Any = None) -> Answer:
-        """Ask the Service on its port 80, once the Deployment had its time to roll out."""
-        assert self.pods
-        return self.kube.ask(NAME, path, port=PORT, method="POST" if body else "GET", json=body)
 
     @fact
     def rehearsal(self) -> Rehearsal:

@@ -1,21 +1,34 @@
-"""Write feedback pages: the page, and no file beside it."""
+"""Write feedback pages: ours, with each check by its name, and no file beside it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from nbgrader.converters.generate_feedback import GenerateFeedback
+from traitlets.config import Config
 
 from autograder.grading.converting import ours
 from autograder.grading.harmless import Harmless
 
+PAGES = Path(__file__).with_name("pages")  # nbconvert's templates, a folder each
+
 
 class PageOnly(GenerateFeedback):
-    """Leave the files of a graded folder where they are.
+    """Write a page with a table of checks, and leave the files of a graded folder where they are.
 
     nbgrader copies them all into the feedback: checks.py, the course's files,
     and whatever the notebook wrote.
     """
+
+    def __init__(self, *args: object, **kwargs: object):
+        super().__init__(*args, **kwargs)
+        c, theirs = Config(), self.config.HTMLExporter
+        c.HTMLExporter.extra_template_basedirs = [str(PAGES), *theirs.extra_template_basedirs]
+        # Our page extends theirs, and names it by its folder.
+        c.HTMLExporter.extra_template_paths = [*theirs.extra_template_paths, *theirs.extra_template_basedirs]
+        if theirs.template_name == "feedback":  # else the instructor has a page of their own
+            c.HTMLExporter.template_name = "lab"
+        self.update_config(c)
 
     def init_assignment(self, assignment_id: str, student_id: str) -> None:
         """Copy nothing for a lab of ours."""

@@ -51,6 +51,8 @@ class Harmless(Preprocessor):
             else:
                 cell.execution_count = _count(cell.get("execution_count"))
                 graded = is_grade(cell) and not is_solution(cell)
+                if graded:
+                    cell.metadata.nbgrader.verdict = _verdict(cell)
                 cell.outputs = [kept for output in cell.get("outputs", []) if (kept := _output(output, graded))]
         return nb, resources
 
@@ -116,6 +118,15 @@ def _output(output: NotebookNode, graded: bool) -> NotebookNode | None:
     if kind == "execute_result":
         kept.execution_count = _count(output.get("execution_count"))
     return kept
+
+
+def _verdict(cell: NotebookNode) -> str:
+    """Return PASS, FAIL or ERROR as a graded cell's report says, "" where there is none."""
+    found = [output["data"][MIME] for output in cell.get("outputs", []) if MIME in output.get("data", {})]
+    try:
+        return str(from_json(found[:1])[0].status)
+    except (TypeError, KeyError, ValueError, IndexError):
+        return ""
 
 
 def _report(value: object) -> str:

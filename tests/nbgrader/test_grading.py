@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from html import unescape
 from pathlib import Path
@@ -117,8 +118,12 @@ def test_feedback_shows_expected_observed_and_hint_and_no_traceback(desk):
     assert desk.points("wrong") == RIGHT | {"answer_is_42": 0, "words_kept": 1}
     assert desk.api().generate_feedback(SLUG, "wrong", force=True)["success"]
     page = unescape((desk.root / "feedback" / "wrong" / SLUG / f"{SLUG}.html").read_text())
-    for text in ("answer.txt holds 42.", "answer.txt holds '41'.", "Six times seven.", "Score: 3.0 / 5.5"):
+    for text in ("answer.txt holds 42.", "answer.txt holds '41'.", "Six times seven.", f"{SLUG}: 3 of 5.5 points"):
         assert text in page
+    table = [re.sub(r"<[^>]*>", " ", row).split() for row in re.findall(r"<tr>(.*?)</tr>", page, re.S)]
+    assert ["FAIL", "answer_is_42", "0", "of", "2"] in table
+    assert ["FAIL", "words_kept", "1", "of", "1.5"] in table
+    assert sum(row[:1] == ["PASS"] for row in table) == len(RIGHT) - 2
     assert "Traceback (most recent call last)" not in page
 
 

@@ -26,12 +26,12 @@ def differences(attempt: Attempt, results: Sequence[Result]) -> list[Difference]
 
     Every check must pass, or, where it is listed under `fails`, must fail with
     the listed text in its hint or observation. That also holds for a broken
-    attempt whose notebook can be read; in an empty one every check must fail.
+    attempt whose notebook can be read; in an empty one every check must fail, unless some are listed.
     No verdict may show a traceback.
     """
-    found = []
+    found, all_fail = [], attempt.edit == "empty_notebook" and not attempt.fails
     for result in results:
-        piece = "" if attempt.edit == "empty_notebook" else attempt.fails.get(result.name)
+        piece = "" if all_fail else attempt.fails.get(result.name)
         given = f"{result.status}: {result.observed} {result.hint}".strip()
         if "Traceback" in given:
             found.append(Difference(result.name, "plain words", given))

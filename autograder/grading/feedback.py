@@ -23,11 +23,10 @@ class PageOnly(GenerateFeedback):
     def __init__(self, *args: object, **kwargs: object):
         super().__init__(*args, **kwargs)
         c, theirs = Config(), self.config.HTMLExporter
+        # Ours has the name of theirs, which nbgrader insists on, is found first, and extends it.
         c.HTMLExporter.extra_template_basedirs = [str(PAGES), *theirs.extra_template_basedirs]
-        # Our page extends theirs, and names it by its folder.
-        c.HTMLExporter.extra_template_paths = [*theirs.extra_template_paths, *theirs.extra_template_basedirs]
-        if theirs.template_name == "feedback":  # else the instructor has a page of their own
-            c.HTMLExporter.template_name = "lab"
+        parents = [str(Path(one).parent) for one in theirs.extra_template_basedirs]
+        c.HTMLExporter.extra_template_paths = [*theirs.extra_template_paths, *parents]
         self.update_config(c)
 
     def init_assignment(self, assignment_id: str, student_id: str) -> None:

@@ -151,7 +151,7 @@ def mend() -> None:
 
 
 def climbed() -> bool:
-    if not cluster.answers() and (node := cluster.node_container()):
+    if engine.answers() and not cluster.answers() and (node := cluster.node_container()):
         # It lets what was killed often wait for minutes before it starts it again; anew, it knows nothing of that.
         node.exec_run(["systemctl", "restart", "kubelet"])
     climb(all_steps(), lambda *_: None)

@@ -17,7 +17,7 @@ import psutil
 
 from autograder.facts import CannotCheck
 from autograder.ground.shell import run
-from autograder.waiting import wait_until
+from autograder.waiting import TimedOut, wait_until
 
 BRIDGE = re.compile(r"docker0|br-[0-9a-f]{12}")  # the engine's own names for its networks
 # The parent of a container's processes; it outlives the engine, and this is how it names it.
@@ -43,6 +43,7 @@ def end_orphans(timeout: float = 10) -> int:
     """End all containers of an engine that does not run, and return how many there were.
 
     Call it only while no engine of this machine runs: none of its containers is anybody's then.
+    Raises CannotCheck where some process does not end.
     """
     ending = []
     for pid in (found := shims()):
@@ -57,7 +58,10 @@ def end_orphans(timeout: float = 10) -> int:
             process.kill()
         except psutil.NoSuchProcess:
             continue
-    wait_until(lambda: not any(map(lives, ending)), "the old engine's containers to end", timeout)
+    try:
+        wait_until(lambda: not any(map(lives, ending)), "the old engine's containers to end", timeout)
+    except TimedOut as late:
+        raise CannotCheck(f"a killed engine left processes that do not end: {late}", "Restart the machine.") from None
     unplug()
     return len(found)
 

@@ -34,6 +34,7 @@ def flaky(
     lab: Annotated[list[str] | None, typer.Option(help="Only this lab; may be given again.")] = None,
     attempt: Annotated[list[str] | None, typer.Option(help="Only this attempt; may be given again.")] = None,
     quick: Annotated[bool, typer.Option(help="Only the attempts that CI grades.")] = False,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Grade so many at once. Without it: what fits.")] = None,
     seed: Annotated[int | None, typer.Option(help="Repeat the order of an earlier run.")] = None,
     sandbox: Annotated[bool, typer.Option(help="In sandboxes, as strangers' work: slower.")] = False,
     context: Context = None,
@@ -54,18 +55,21 @@ def flaky(
     if sandbox:
         bring_up_sandbox()
     seed = seed if seed is not None else time.time_ns() % 10**6
-    turns = [at for _ in range(n) for at in chosen]
-    random.Random(seed).shuffle(turns)
+    order = random.Random(seed)
     given: dict[tuple[str, str], Counter[Verdicts]] = defaultdict(Counter)
-    console, started = Console(), time.monotonic()
+    console, started, number, total = Console(), time.monotonic(), 0, n * len(chosen)
     with Board(Console(soft_wrap=True)) as board:
         root = sample(course_root() / "build" / "flaky", slugs=[one.slug for one in labs])
-        for number, (learner, slug) in enumerate(turns, 1):
-            left = (time.monotonic() - started) / max(number - 1, 1) * (len(turns) - number + 1)
-            told = f", about {duration(left)} left" if number > 1 else ""
-            board.doing(f"{slug} {chosen[learner, slug].name}: {number} of {len(turns)}{told}")
-            for outcome in grade(root, [slug], [learner], force=True, jobs=1):
-                given[learner, slug][verdicts(outcome)] += 1
+        for _ in range(n):
+            for one in order.sample(labs, len(labs)):
+                learners = [learner for learner, slug in chosen if slug == one.slug]
+                order.shuffle(learners)
+                for outcome in grade(root, [one.slug], learners, force=True, jobs=jobs):
+                    given[outcome.student, one.slug][verdicts(outcome)] += 1
+                    number += 1
+                    left = duration((time.monotonic() - started) / number * (total - number))
+                    handed = chosen[outcome.student, one.slug].name
+                    board.doing(f"{one.slug} {handed}: {number} of {total}, about {left} left")
     table = Table("Lab", "Attempt", "Graded", "Verdicts that differ", box=None, pad_edge=False)
     flips = 0
     for at, one in chosen.items():
@@ -74,7 +78,7 @@ def flaky(
         flips += given[at].total() - given[at][usual]
         table.add_row(at[1], one.name, str(given[at].total()), ", ".join(sorted(differing)) or "none")
     console.print(table)
-    console.print(f"{len(turns)} gradings of {len(chosen)} attempts in random order (seed {seed}): {flips} differed")
+    console.print(f"{number} gradings of {len(chosen)} attempts in random order (seed {seed}): {flips} differed")
     if flips:
         raise typer.Exit(1)
 

@@ -151,9 +151,10 @@ def mend() -> None:
 
 
 def climbed() -> bool:
-    if engine.answers() and not cluster.answers() and (node := cluster.node_container()):
-        # It lets what was killed often wait for minutes before it starts it again; anew, it knows nothing of that.
-        node.exec_run(["systemctl", "restart", "kubelet"])
+    if engine.answers() and not cluster.answers():
+        with suppress(Exception):  # no node, or one that does not run: then it is started anew anyway
+            # It lets what was killed often wait for minutes before it starts it again; anew, it knows nothing of that.
+            cluster.node_container().exec_run(["systemctl", "restart", "kubelet"])
     climb(all_steps(), lambda *_: None)
     return engine.answers() and cluster.answers()
 

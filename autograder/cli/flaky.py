@@ -15,7 +15,7 @@ from autograder.cli.chosen import chosen_labs
 from autograder.cli.ground import Context, bring_up, bring_up_sandbox, choose, choose_sandbox
 from autograder.facts import CannotCheck
 from autograder.grading.grade import grade
-from autograder.grading.outcome import Outcome
+from autograder.grading.outcome import Outcome, Step
 from autograder.grading.sample import each_once, sample
 from autograder.ground.progress import Board, duration
 from autograder.ground.up import needs_of
@@ -44,11 +44,9 @@ def flaky(
     choose_sandbox(sandbox, context)
     labs = chosen_labs(lab)
     chosen = {
-        (learner, one.slug): handed
-        for one in labs
-        for learner, handed in each_once(one, labs).items()
-        if (not attempt or handed.name in attempt) and (handed.quick or not quick)
-    }
+        at: one for at, one in each_once(labs).items()
+        if (not attempt or one.name in attempt) and (one.quick or not quick)
+    }  # fmt: skip
     if not chosen:
         raise CannotCheck("No attempt of that name.", "`ls solutions/*/attempts` lists them.")
     bring_up(needs_of(labs))
@@ -58,18 +56,20 @@ def flaky(
     order = random.Random(seed)
     given: dict[tuple[str, str], Counter[Verdicts]] = defaultdict(Counter)
     console, started, number, total = Console(), time.monotonic(), 0, n * len(chosen)
+
+    def tell(step: Step) -> None:
+        left = f", about {duration((time.monotonic() - started) / number * (total - number))} left" if number else ""
+        board.doing(f"{number}/{total} done{left}; {step.slug} {chosen[step.student, step.slug].name}: {step.doing}")
+
     with Board(Console(soft_wrap=True)) as board:
         root = sample(course_root() / "build" / "flaky", slugs=[one.slug for one in labs])
         for _ in range(n):
             for one in order.sample(labs, len(labs)):
                 learners = [learner for learner, slug in chosen if slug == one.slug]
                 order.shuffle(learners)
-                for outcome in grade(root, [one.slug], learners, force=True, jobs=jobs):
+                for outcome in grade(root, [one.slug], learners, force=True, progress=tell, jobs=jobs):
                     given[outcome.student, one.slug][verdicts(outcome)] += 1
                     number += 1
-                    left = duration((time.monotonic() - started) / number * (total - number))
-                    handed = chosen[outcome.student, one.slug].name
-                    board.doing(f"{one.slug} {handed}: {number} of {total}, about {left} left")
     table = Table("Lab", "Attempt", "Graded", "Verdicts that differ", box=None, pad_edge=False)
     flips = 0
     for at, one in chosen.items():

@@ -100,10 +100,11 @@ def attempts(
     given, wrong = [], 0
     with Board(console) as board:
         root = sample(course_root() / "build" / "attempts", slugs=[one.slug for one in chosen])
+        handed = each_once(chosen)
         for one in chosen:
-            handed = each_once(one, chosen)
-            for outcome in grade(root, [one.slug], list(handed), not resume, Teller(board), jobs=jobs):
-                attempt = handed[outcome.student]
+            learners = [learner for learner, slug in handed if slug == one.slug]
+            for outcome in grade(root, [one.slug], learners, not resume, Teller(board), jobs=jobs):
+                attempt = handed[outcome.student, one.slug]
                 given.append((one.slug, attempt, outcome))
                 fine = expected(attempt, outcome)
                 wrong += not fine

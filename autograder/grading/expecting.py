@@ -40,7 +40,7 @@ def differences(attempt: Attempt, results: Sequence[Result]) -> list[Difference]
                 found.append(Difference(result.name, "PASS", given))
         elif result.status is not Status.FAIL:
             found.append(Difference(result.name, "FAIL", given))
-        elif piece.lower() not in f"{result.observed} {result.hint}".lower():
+        elif piece not in f"{result.observed} {result.hint}":
             found.append(Difference(result.name, f"FAIL with {piece!r}", given))
     judged = {result.name for result in results}
     return found + [Difference(name, "FAIL", "no verdict at all") for name in attempt.fails if name not in judged]

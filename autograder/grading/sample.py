@@ -40,14 +40,13 @@ def assigned(labs: Sequence[Lab], learners: int | None = None) -> dict[tuple[str
     }
 
 
-def each_once(lab: Lab, labs: Sequence[Lab]) -> dict[str, Attempt]:
-    """Return who hands in each attempt of one lab in a class of `labs`: learner -> attempt, each attempt once."""
-    first: dict[str, str] = {}
-    for (learner, slug), attempt in assigned(labs).items():
-        if slug == lab.slug:
-            first.setdefault(attempt.name, learner)
-    known = {one.name: one for one in attempts(lab)}
-    return {learner: known[name] for name, learner in first.items()}
+def each_once(labs: Sequence[Lab]) -> dict[tuple[str, str], Attempt]:
+    """Return what `assigned` does, without the learners who hand in a reference that somebody has handed in."""
+    found = assigned(labs)
+    first: dict[tuple[str, str], tuple[str, str]] = {}
+    for (learner, slug), attempt in found.items():
+        first.setdefault((slug, attempt.name), (learner, slug))
+    return {at: found[at] for at in first.values()}
 
 
 def sample(root: Path | None = None, slugs: Sequence[str] | None = None, learners: int | None = None) -> Path:

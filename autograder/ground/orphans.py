@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 
 import psutil
 
@@ -39,31 +40,26 @@ def shims() -> dict[int, str]:
     return found
 
 
-def end_orphans(timeout: float = 10) -> int:
-    """End all containers of an engine that does not run, and return how many there were.
+def end_orphans(timeout: float = 10) -> None:
+    """End all containers of an engine that does not run, and take them off its networks.
 
     Call it only while no engine of this machine runs: none of its containers is anybody's then.
     Raises CannotCheck where some process does not end.
     """
     ending = []
-    for pid in (found := shims()):
-        try:
+    for pid in shims():
+        with suppress(psutil.NoSuchProcess):
             parent = psutil.Process(pid)
             # The parent last: it takes in whatever its children leave behind.
             ending += [*parent.children(recursive=True), parent]
-        except psutil.NoSuchProcess:
-            continue
     for process in ending:
-        try:
+        with suppress(psutil.NoSuchProcess):
             process.kill()
-        except psutil.NoSuchProcess:
-            continue
     try:
         wait_until(lambda: not any(map(lives, ending)), "the old engine's containers to end", timeout)
     except TimedOut as late:
         raise CannotCheck(f"a killed engine left processes that do not end: {late}", "Restart the machine.") from None
     unplug()
-    return len(found)
 
 
 def unplug() -> None:

@@ -23,8 +23,7 @@ import yaml
 from autograder.facts import CannotCheck
 from autograder.notebook.exit_codes import told_by_the_engine
 from autograder.notebook.figures import steps_table
-from autograder.probes.events import Ran, Recorder
-from autograder.probes.runs import LABEL
+from autograder.probes.events import RUN, Ran, Recorder
 from autograder.probes.words import cut
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "0.0.0.0")
@@ -40,7 +39,7 @@ def marks(run: str) -> dict[str, str]:
     {'shipyard.run': 'monday'}
     """
     key, _, value = os.environ.get("SHIPYARD_LABEL", "").partition("=")
-    return {LABEL: run, **({key: value} if key else {})}
+    return {RUN: run, **({key: value} if key else {})}
 
 
 def way_to_the_cluster() -> dict[str, Any]:
@@ -167,7 +166,7 @@ def following(run: str, root: Path | str = "runs") -> Iterator[None]:
 
 
 def _of(one: Ran, run: str) -> bool:
-    return one.labels.get(LABEL) == run
+    return one.labels.get(RUN) == run
 
 
 class _View:

@@ -7,8 +7,8 @@ from docker.models.containers import Container as EngineContainer
 from autograder.facts import CannotCheck
 from autograder.probes.engine import LABEL, asking
 from autograder.probes.http import Unreachable, ask
+from autograder.versions import PYTHON_IMAGE
 
-IMAGE = "python:3.11-slim"  # on every engine that grades: the labs' own base
 ASK = """
 import http.client, socket, sys
 there = http.client.HTTPConnection(socket.gethostbyname(socket.gethostname()), int(sys.argv[1]), timeout=5)
@@ -34,11 +34,14 @@ def see_the_way(container: EngineContainer, port: int, url: str, path: str) -> N
 
 
 def answers_a_neighbour(container: EngineContainer, port: int, path: str) -> bool:
-    """Tell whether something answers GET `path` over HTTP at the container's own address."""
+    """Tell whether something answers GET `path` over HTTP at the container's own address.
+
+    What asks is of the labs' own base image, which every engine has that grades.
+    """
     command = ["python", "-c", ASK, str(port), path]
     with asking("ask a container from its own network"):
         made = container.client.containers.create(
-            IMAGE, command, network_mode=f"container:{container.id}", labels={LABEL: "1"}, user="65534",
+            PYTHON_IMAGE, command, network_mode=f"container:{container.id}", labels={LABEL: "1"}, user="65534",
             mem_limit="128m", pids_limit=32, cap_drop=["ALL"],
         )  # fmt: skip
         try:

@@ -18,8 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from autograder.facts import NotThere
-from autograder.probes.events import RUN as LABEL
-from autograder.probes.events import Ran
+from autograder.probes.events import RUN, Ran
 
 LARGEST = 20_000_000  # bytes of one artifact
 
@@ -140,10 +139,10 @@ class Runs:
     @property
     def names(self) -> list[str]:
         """The names of the runs, each once, in their order."""
-        return list(dict.fromkeys(one.ran.labels[LABEL] for one in self._attempts if one.ran.labels.get(LABEL)))
+        return list(dict.fromkeys(one.ran.labels[RUN] for one in self._attempts if one.ran.labels.get(RUN)))
 
     def __getitem__(self, name: str) -> Run:
-        return Run(name, tuple(one for one in self._attempts if one.ran.labels.get(LABEL) == name))
+        return Run(name, tuple(one for one in self._attempts if one.ran.labels.get(RUN) == name))
 
     def __len__(self) -> int:
         return len(self._attempts)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import psutil
 import pytest
 
+from autograder import versions
 from autograder.facts import CannotCheck, NotThere
 from autograder.ground import engine as ground
 from autograder.probes.docker import Docker
 
 pytestmark = pytest.mark.docker
-IMAGE = "python:3.11-slim"
 CLOSES = "import socket\ns = socket.create_server(('', 8000))\nwhile True: s.accept()[0].close()"
 
 
@@ -18,7 +18,7 @@ def test_a_port_that_the_engine_does_not_lead_in_is_nobodys_fault():
     if not ground.pid_file():
         pytest.skip("the engine on this machine is not one that we started")
     command = ["sh", "-c", "touch /tmp/readyz; exec python -m http.server --directory /tmp 8000"]
-    with Docker().run(IMAGE, command=command, name_hint="cut-off") as container:
+    with Docker().run(versions.PYTHON_IMAGE, command=command, name_hint="cut-off") as container:
         outside = container.wait_ready(timeout=20).url.rpartition(":")[2]
         proxies = [one for one in psutil.process_iter(["name", "cmdline"]) if one.info["name"] == "docker-proxy"]
         (proxy,) = [one for one in proxies if outside in one.info["cmdline"]]
@@ -29,7 +29,7 @@ def test_a_port_that_the_engine_does_not_lead_in_is_nobodys_fault():
 
 
 def test_a_server_that_closes_each_connection_is_the_learners():
-    serving = Docker().run(IMAGE, command=["python", "-c", CLOSES], name_hint="closes")
+    serving = Docker().run(versions.PYTHON_IMAGE, command=["python", "-c", CLOSES], name_hint="closes")
     with serving as container, pytest.raises(NotThere, match=r"listens on 0\.0\.0\.0:8000") as seen:
         container.wait_ready(timeout=2)
     assert "closed before an answer" in seen.value.hint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tarfile
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -16,6 +17,7 @@ from autograder.facts import CannotCheck
 from autograder.probes.engine import LABEL, asking
 from autograder.probes.tars import holds, members, opened
 
+PASSWORDS = ("/etc/shadow", "/etc/shadow-")
 Tell = Callable[[IO[bytes] | None, tarfile.TarInfo, str], Any]  # of a file's bytes (None: a link), entry and path
 
 
@@ -110,7 +112,8 @@ class Image:
     def contents(self, after: int = 0) -> dict[str, str]:
         """Return path -> sha256 of the files of all layers from number `after` on; the last layer with a path counts.
 
-        Bytes only: times, owners and rights may differ between two files of the same digest.
+        Bytes only: times, owners and rights may differ between two files of the same digest. Of the files of
+        passwords, the day on which one was set does not count, either: it is the day on which a user was added.
         """
         found: dict[str, str] = {}
         for layer in self._scan(_sha256)[after:]:
@@ -170,8 +173,17 @@ def _sha256(file: IO[bytes] | None, member: tarfile.TarInfo, path: str) -> str:
         return member.linkname
     told = hashlib.sha256()
     while piece := file.read(1 << 20):
-        told.update(piece)
+        told.update(_without_days(piece) if path in PASSWORDS else piece)
     return told.hexdigest()
+
+
+def _without_days(shadow: bytes) -> bytes:
+    """Return a file of passwords without the days on which they were set: the third field of a line (shadow(5)).
+
+    >>> _without_days(b"app:!:20783::::::")
+    b'app:!:::::::'
+    """
+    return re.sub(rb"(?m)^([^:\n]*:[^:\n]*:)[0-9]*:", rb"\1:", shadow)
 
 
 def _layer(stream: IO[bytes] | None, tell: Tell) -> dict[str, Any]:

@@ -212,7 +212,7 @@ def carries_labels(seen: Seen) -> Finding:
     "builds_alike",
     points=1,
     expects="Built again after an edit to app/digits_server, the image has the same files, byte for byte, but for the "
-    "edited ones. (Times of files and Python's own .pyc files do not count.)",
+    "edited ones. (Times of files, the day on which a user was added and Python's own .pyc files do not count.)",
     hint="Some step writes something else each time that it runs: the time, something random, a log.",
     chapter="docker#reproducible-builds",
 )

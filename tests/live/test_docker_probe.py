@@ -115,6 +115,18 @@ def test_a_deleted_file_is_still_found_in_its_layer(engine, app):
     assert image.contains(b"TOKEN-4713") is None
 
 
+def test_two_builds_of_a_user_are_alike_though_midnight_lies_between_them(engine, app):
+    """`useradd` writes the day into /etc/shadow; a password that differs still counts."""
+    digests = []
+    for day, password in (("2026-11-25", "!"), ("2026-11-26", "!"), ("2026-11-26", "open")):
+        (app / "Dockerfile").write_text(
+            "FROM python:3.11-slim\nRUN useradd app\n"
+            f"RUN usermod -p '{password}' app && chage -d {day} app && rm -f /etc/shadow-\n"
+        )
+        digests.append(engine.build(app).contents()["/etc/shadow"])
+    assert digests[0] == digests[1] != digests[2]
+
+
 def test_an_unchanged_step_is_shared_by_two_builds(engine, app):
     first = engine.build(app)
     (app / "server.py").write_text(SERVER + "# edited\n")

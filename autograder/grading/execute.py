@@ -21,6 +21,7 @@ from autograder.checks import Result
 from autograder.facts import CannotCheck, Place
 from autograder.grading.admission import cut_links
 from autograder.grading.converting import ours
+from autograder.grading.disturbed import Watch
 from autograder.grading.judging import Graded, graded_cells, judge_cells, no_verdicts
 from autograder.grading.verdicts import KEY, as_output
 from autograder.grading.workplace import recording, workplace
@@ -63,6 +64,7 @@ class ExecuteAndJudge(Execute):
         try:
             digest = resources.get(KEY, {}).get("digest", "")
             with workplace(lab, student, work, digest, self._say) as (place, environment, self._sandbox):
+                watch = Watch(lab)
                 _start(lab, place)
                 self._environment = {**_kernel_environment(), **environment}
                 with recording(lab, place, self._sandbox) as place:
@@ -72,6 +74,8 @@ class ExecuteAndJudge(Execute):
                 for name in cut_links(work):
                     self._ended += f" The notebook made {name}, a link out of its folder; it was removed."
                 results = judge_cells(lab, place, cells, self._say)
+                if disturbed := watch.fault(results):
+                    results = no_verdicts(lab, cells, disturbed)
         except CannotCheck as fault:
             return results or no_verdicts(lab, cells, fault)
         except Exception as bug:

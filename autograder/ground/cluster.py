@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
+from docker.models.containers import Container
 from kubernetes import client as api
 from kubernetes import config as kubeconfig
 from kubernetes.client.exceptions import ApiException
@@ -16,7 +18,7 @@ from urllib3.exceptions import HTTPError
 
 from autograder import versions
 from autograder.facts import CannotCheck
-from autograder.ground import engine, golang, node, programs
+from autograder.ground import engine, golang, node, programs, pulse
 from autograder.ground.images import present
 from autograder.ground.shell import run
 from autograder.ground.step import Step, cache_dir, tools
@@ -52,10 +54,12 @@ def connection() -> api.ApiClient:
 
 
 def answers(timeout: float = 4) -> bool:
-    """Tell whether the API server says that it is ready and the node is Ready."""
+    """Tell whether the API server says that it is ready, the node is Ready, and the parts that decide are at work."""
     try:
-        core = api.CoreV1Api(connection())
-        nodes = core.list_node(_request_timeout=timeout).items
+        client = connection()
+        nodes = api.CoreV1Api(client).list_node(_request_timeout=timeout).items
+        if own() and pulse.late(pulse.take(client, timeout=timeout)):
+            return False
     except (CannotCheck, ApiException, HTTPError, OSError):
         return False
     ready = [c.status == "True" for n in nodes for c in n.status.conditions or [] if c.type == "Ready"]
@@ -148,7 +152,7 @@ def start_registry() -> None:
     )  # fmt: skip
 
 
-def node_container():
+def node_container() -> Container | None:
     """Return the node's container, None where there is none."""
     try:
         return engine.client().containers.get(NODE)
@@ -168,6 +172,8 @@ def create() -> None:
     if container is not None:
         if container.status != "running":
             container.start()
+        else:
+            restart_kubelet(container)
         try:
             wait_until(keeps_answering, "the stopped cluster to come back", timeout=90, pause=1)
             return
@@ -187,6 +193,15 @@ def create() -> None:
     )  # fmt: skip
     if before:  # kind makes its own context the current one; the user's choice stays
         run([tools() / "kubectl", "config", "use-context", before])
+
+
+def restart_kubelet(container: Container) -> None:
+    """Let the node start at once what has died: kubelet lets it wait, up to five minutes where it died often.
+
+    https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#container-restarts
+    """
+    with suppress(APIError):  # a node on which nothing can be run is made anew, if it does not come back
+        container.exec_run(["systemctl", "restart", "kubelet"])
 
 
 def current_context() -> str | None:

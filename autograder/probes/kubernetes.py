@@ -37,6 +37,7 @@ class Deployment:
     template: dict[str, Any]  # in the spelling of manifests: template["spec"]["containers"][0]
     conditions: dict[str, str]  # type -> "status reason: message"
     strategy: dict[str, Any]
+    paused: bool
     kube: Kube = field(repr=False, compare=False)
 
     @property
@@ -145,6 +146,7 @@ class Kube:
             template=self.api.sanitize_for_serialization(seen.spec.template),
             conditions=conditions,
             strategy=self.api.sanitize_for_serialization(seen.spec.strategy) or {},
+            paused=bool(seen.spec.paused),
             kube=self,
         )
 

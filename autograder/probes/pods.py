@@ -42,6 +42,7 @@ class Pod:
     labels: dict[str, str]
     ip: str
     terminating: bool
+    untouched: bool  # no scheduler has looked at it, though it waits for the cluster's own
     spec: dict[str, Any]  # in the spelling of manifests: pod.spec["containers"][0]["resources"]
 
     def because(self, *codes: str) -> Reason | None:
@@ -89,6 +90,9 @@ def pod_of(seen: client.V1Pod, api: client.ApiClient) -> Pod:
         labels=dict(seen.metadata.labels or {}),
         ip=seen.status.pod_ip or "",
         terminating=terminating,
+        untouched="PodScheduled" not in conditions
+        and not seen.spec.node_name
+        and seen.spec.scheduler_name == "default-scheduler",
         spec=api.sanitize_for_serialization(seen.spec),
     )
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 GIVE_UP = 15.0  # seconds in which the same hopeless reason must stand
 HOPELESS = {*IMAGE, "CreateContainerConfigError", "CreateContainerError"}
 SMALL = (1.0, 2 * 1024**3)  # cores, bytes: what a whole Deployment may ask for without being at fault
+ASLEEP = "A part of the cluster does not work. Run `shipyard up`, which waits until it does; then check again."
 UNREACHED = ("connection refused", "i/o timeout", "no such host", "no route to host", "deadline exceeded")
 
 
@@ -48,16 +49,25 @@ def reason(deployment: Deployment, seconds: float) -> NotThere | CannotCheck:
     """Return why a Deployment is not rolled out, as the exception to raise."""
     head = f"After {seconds:.0f} s {deployment.ready} of {deployment.replicas} replicas are ready"
     refused = deployment.conditions.get("ReplicaFailure", "")
-    waiting = [pod for pod in deployment.pods() if not pod.ready and not pod.terminating]
+    pods = deployment.pods()
+    waiting = [pod for pod in pods if not pod.ready and not pod.terminating]
     if refused.startswith("True"):
         return NotThere(
             f"{head}: the cluster refuses to create pods. {cut(refused.partition(': ')[2], 300)}",
             "The message names the rule: a quota (ask for less), or a setting that this namespace forbids.",
         )
+    if not deployment.observed:
+        return CannotCheck(f"{head}, and the cluster has not even looked at the Deployment {deployment.name}.", ASLEEP)
     if not waiting:
         if deployment.total > deployment.updated:
             return NotThere(f"{head}, but {deployment.total - deployment.updated} pods of the old version still run.")
-        return NotThere(f"{head}, and no pod is being started.", "Look with `kubectl describe deployment`.")
+        if deployment.paused:
+            return NotThere(f"{head}, and its rollout is paused.", "`kubectl rollout resume` lets it go on.")
+        if any(pod.terminating for pod in pods):
+            return NotThere(f"{head}: pods that are to end still run.", "A server must end when it gets SIGTERM.")
+        return CannotCheck(f"{head}, and the cluster starts no pod.", ASLEEP)
+    if (untouched := [pod for pod in waiting if pod.untouched]) == waiting:
+        return CannotCheck(f"{head}; nothing in the cluster has taken up pod {untouched[0].name}.", ASLEEP)
     kube = deployment.kube
     for explain in (_no_image, _memory, _config, _crash, _no_room, _probe):
         for pod in waiting:

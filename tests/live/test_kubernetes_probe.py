@@ -78,7 +78,9 @@ def kube() -> Kube:
     kube.core.delete_namespace(name, grace_period_seconds=0)
 
 
-def deploy(kube: Kube, image: str, replicas: int = 1, env: dict | None = None, **container) -> None:
+def deploy(
+    kube: Kube, image: str, replicas: int = 1, env: dict | None = None, paused: bool = False, **container
+) -> None:
     spec = {
         "name": "server",
         "image": image,
@@ -91,7 +93,8 @@ def deploy(kube: Kube, image: str, replicas: int = 1, env: dict | None = None, *
     pod = {"containers": [spec], "terminationGracePeriodSeconds": 1}
     template = {"metadata": {"labels": {"app": "digits"}}, "spec": pod}
     manifest = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "digits"}}
-    manifest["spec"] = {"replicas": replicas, "selector": {"matchLabels": {"app": "digits"}}, "template": template}
+    selector = {"matchLabels": {"app": "digits"}}
+    manifest["spec"] = {"replicas": replicas, "paused": paused, "selector": selector, "template": template}
     create_from_dict(kube.api, manifest, namespace=kube.namespace)
 
 
@@ -199,6 +202,13 @@ def test_a_rollout_that_fails_names_its_reason(kube, image, change, observed, hi
     seen = not_rolled_out(kube, 25)
     assert observed in seen.observed
     assert hint in seen.hint
+
+
+def test_a_rollout_that_was_paused_before_it_began(kube, image):
+    deploy(kube, image, paused=True)
+    seen = not_rolled_out(kube, 3)
+    assert "paused" in seen.observed
+    assert "resume" in seen.hint
 
 
 def test_pods_that_a_quota_refuses(kube, image):

@@ -9,11 +9,12 @@ import subprocess
 from pathlib import Path
 
 import docker
+import psutil
 from docker.errors import DockerException
 
 from autograder import versions
 from autograder.facts import CannotCheck
-from autograder.ground.orphans import end_orphans
+from autograder.ground.orphans import end_orphans, lives
 from autograder.ground.shell import apt_install, run
 from autograder.ground.step import Step, cache_dir
 from autograder.waiting import TimedOut, wait_until
@@ -124,10 +125,10 @@ def forget_the_dead() -> None:
 def runs(pid: str, name: str) -> bool:
     """Tell whether that process is the named program and has not ended."""
     try:
-        command, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
-    except OSError:
+        process = psutil.Process(int(pid))
+        return process.name() == name and lives(process)
+    except (psutil.NoSuchProcess, ValueError):  # a file that was never written to its end holds no number
         return False
-    return command.endswith(f"({name}") and rest.split()[0] != "Z"
 
 
 def wait_for_answer(process: subprocess.Popen | None) -> None:
@@ -172,20 +173,13 @@ def ours() -> list[int]:
     A pid file alone proves nothing (pids are used again), so the command line decides.
     """
     found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            stat = (entry / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        name = Path(words[0].decode(errors="replace")).name
-        if stat[0] == "Z":
-            continue
-        engine = name == "dockerd" and entry.name == pid_file()
-        if engine or (name == "containerd" and b"/var/run/docker/containerd/containerd.toml" in words):
-            found.append(int(entry.name))
+    for process in psutil.process_iter(["cmdline", "status"]):
+        words = process.info["cmdline"] or [""]
+        name = Path(words[0]).name
+        engine = name == "dockerd" and str(process.pid) == pid_file()
+        containerd = name == "containerd" and "/var/run/docker/containerd/containerd.toml" in words
+        if (engine or containerd) and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(process.pid)
     return found
 
 

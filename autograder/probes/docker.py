@@ -26,10 +26,10 @@ from autograder.probes.container import Container, running
 from autograder.probes.engine import DISK_FIX, LABEL, NO_ROOM, asking, connect, engine_host
 from autograder.probes.image import Image, lookup
 from autograder.probes.words import listed, tail
+from autograder.versions import PYTHON_IMAGE
 
 OURS = ("<none>", "shipyard/", "localhost/shipyard/", "kindest/")  # no learner built these
 LITTLE = 1_000_000_000  # bytes free on the engine's disk, under which "no space left" is no fault of the Dockerfile
-BASE = "python:3.11-slim"  # the course's base image: pulled where a registry answers, else built here
 
 
 class Docker:
@@ -123,7 +123,8 @@ class Docker:
             if self._without_registry():
                 return NotThere(
                     f"The build needs an image that is not on this machine. Its output ends with:\n{end}",
-                    f"Check the name in FROM. This course also runs without the internet; its base image is {BASE}.",
+                    "Check the name in FROM. This course also runs without the internet; "
+                    f"its base image is {PYTHON_IMAGE}.",
                 )
             return CannotCheck(
                 f"A base image could not be pulled because its registry did not answer:\n{end}",
@@ -132,7 +133,7 @@ class Docker:
         if buildlog.no_such_image(built.log):
             return NotThere(
                 f"The build failed: FROM names an image that does not exist. Its output ends with:\n{end}",
-                f"Check the name and the tag in FROM, for example {BASE}.",
+                f"Check the name and the tag in FROM, for example {PYTHON_IMAGE}.",
             )
         return NotThere(f"The build failed. Its output ends with:\n{end}")
 
@@ -151,7 +152,7 @@ class Docker:
 
     def _without_registry(self) -> bool:
         """Say whether this machine's base image was built here: then no registry could be had."""
-        base = lookup(self.client, BASE)
+        base = lookup(self.client, PYTHON_IMAGE)
         return base is not None and not base.attrs.get("RepoDigests")
 
 

@@ -20,10 +20,10 @@ from autograder.probes.container import Container, Stop
 from autograder.probes.docker import Docker
 from autograder.probes.image import Image
 from autograder.probes.packages import installed, pins, versions
+from autograder.versions import PYTHON_IMAGE
 from autograder.waiting import TimedOut, wait_until
 
 MADE = Made(containers=("shipyard-lab1-mine",), images=("digits:mine", "digits:again"))
-BASE = "python:3.11-slim"
 BUDGET = 500_000_000  # bytes on top of the base; the packages of requirements.txt need about 300 MB
 BUILD_SECONDS = 300
 STOP_SECONDS = 5
@@ -112,9 +112,11 @@ class Seen(Observation):
     @fact
     def base(self) -> Image:
         try:
-            return self.docker.image(BASE)
+            return self.docker.image(PYTHON_IMAGE)
         except NotThere as absent:
-            raise CannotCheck(f"There is no base image {BASE} to compare sizes with.", "Run `make up`.") from absent
+            raise CannotCheck(
+                f"There is no base image {PYTHON_IMAGE} to compare sizes with.", "Run `make up`."
+            ) from absent
 
     @fact
     def packages(self) -> set[int]:

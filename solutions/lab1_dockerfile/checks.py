@@ -8,8 +8,9 @@ from autograder.checks import Finding, check
 from autograder.probes.http import ask
 from autograder.probes.packages import same_version
 from autograder.probes.words import cut, listed
+from autograder.versions import PYTHON_IMAGE
 
-from .seen import BASE, BUDGET, BUILD_SECONDS, COMPILER, LABELS, PIP_CACHE, STOP_SECONDS, Seen, examples
+from .seen import BUDGET, BUILD_SECONDS, COMPILER, LABELS, PIP_CACHE, STOP_SECONDS, Seen, examples
 
 
 @check(
@@ -99,7 +100,7 @@ def no_secrets(seen: Seen) -> Finding:
     "no_build_tools",
     points=1,
     expects="The image holds what the server needs and nothing else: no compiler, no cache of pip, nothing of "
-    f"app/training, and at most {BUDGET / 1e6:.0f} MB on top of {BASE}.",
+    f"app/training, and at most {BUDGET / 1e6:.0f} MB on top of {PYTHON_IMAGE}.",
     hint="Three things add up: what the base image brings, what pip keeps, what the build context holds.",
     chapter="docker#size",
 )
@@ -114,7 +115,7 @@ def no_build_tools(seen: Seen) -> Finding:
         if found:
             return Finding(False, f"The image holds {what}: {sorted(found)[0]}.")
     extra = seen.image.size - seen.base.size
-    said = f"The image has {max(extra, 0) / 1e6:.0f} MB on top of {BASE}"
+    said = f"The image has {max(extra, 0) / 1e6:.0f} MB on top of {PYTHON_IMAGE}"
     if extra > BUDGET:
         return Finding(False, f"{said}; at most {BUDGET / 1e6:.0f} are wanted.")
     return Finding(True, f"{said} and no leftovers.")

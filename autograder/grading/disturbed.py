@@ -10,17 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from kubernetes.client import ApiClient
-from kubernetes.client.exceptions import ApiException
-from urllib3.exceptions import HTTPError
 
 from autograder.checks import Result, Status
 from autograder.facts import CannotCheck
 from autograder.ground import pulse
-from autograder.ground.cluster import connection
+from autograder.ground.cluster import connection, own
 from autograder.ground.trainer import CONTROLLERS
 from autograder.labs import Lab
-
-FIX = "Run `shipyard up`, which waits until the cluster works again; then grade again."
 
 
 class Watch:
@@ -29,7 +25,13 @@ class Watch:
     def __init__(self, lab: Lab):
         self._used = "cluster" in lab.needs
         self._spaces = tuple(CONTROLLERS) if "trainer" in lab.needs else ()
-        self._before = self._take() if self._used else {}
+        self._fix = "Grade again."
+        if own():
+            self._fix = f"Run `shipyard up --lab {lab.slug}`, which waits until the cluster works; then grade again."
+        self._before: pulse.Pulse = {}
+        if self._used:
+            with _connected(self._fix) as api:
+                self._before = self._watched(pulse.take(api, self._spaces))
 
     def fault(self, results: Sequence[Result]) -> CannotCheck | None:
         """Return why no verdict since then counts, None where all do.
@@ -38,30 +40,37 @@ class Watch:
         """
         if not self._used:
             return None
+        failed = any(one.status is not Status.PASS for one in results)
         try:
-            with _connected() as api:
+            with _connected(self._fix) as api:
+                # First this: who takes the place of one that was killed does so after a while only.
+                if failed and (away := pulse.away(api, self._spaces, among=self._before)):
+                    return CannotCheck(f"A part of the cluster does not work: {', '.join(away)}.", self._fix)
                 if again := pulse.restarted(self._before, pulse.take(api, self._spaces)):
                     cause = f"While this was graded, a part of the cluster started again: {', '.join(again)}."
-                    return CannotCheck(cause, FIX)
-                failed = any(one.status is not Status.PASS for one in results)
-                if failed and (away := pulse.away(api, self._spaces)):
-                    return CannotCheck(f"A part of the cluster does not work: {', '.join(away)}.", FIX)
+                    return CannotCheck(cause, self._fix)
         except CannotCheck as fault:
             return fault
         return None
 
-    def _take(self) -> pulse.Pulse:
-        with _connected() as api:
-            return pulse.take(api, self._spaces)
+    @staticmethod
+    def _watched(seen: pulse.Pulse) -> pulse.Pulse:
+        """Return the parts that tell something: in a cluster that the user named, nobody may use some any more."""
+        if own():
+            return seen
+        idle = pulse.late(seen)
+        return {name: beat for name, beat in pulse.renewing(seen).items() if name not in idle}
 
 
 @contextmanager
-def _connected() -> Iterator[ApiClient]:
-    """Yield a client of the cluster; what it answers to us becomes CannotCheck."""
+def _connected(fix: str) -> Iterator[ApiClient]:
+    """Yield a client of the cluster; whatever goes wrong with it becomes CannotCheck."""
     api = connection()
     try:
         yield api
-    except (ApiException, HTTPError, OSError) as error:
-        raise CannotCheck(f"The cluster does not say how its parts are: {error}", FIX) from error
+    except CannotCheck:
+        raise
+    except Exception as error:  # an exception of ours must not leave verdicts standing
+        raise CannotCheck(f"The cluster does not say how its parts are: {error}", fix) from error
     finally:
         api.close()

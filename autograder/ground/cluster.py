@@ -55,11 +55,21 @@ def connection() -> api.ApiClient:
 
 def answers(timeout: float = 4) -> bool:
     """Tell whether the API server says that it is ready, the node is Ready, and the parts that decide are at work."""
+    return _there(timeout) and not asleep(timeout)
+
+
+def asleep(timeout: float = 4) -> list[str]:
+    """Return the deciding parts of our own cluster that are not at work, as far as its leases tell."""
     try:
-        client = connection()
-        nodes = api.CoreV1Api(client).list_node(_request_timeout=timeout).items
-        if own() and pulse.late(pulse.take(client, timeout=timeout)):
-            return False
+        return pulse.late(pulse.take(connection(), timeout=timeout)) if own() else []
+    except (CannotCheck, ApiException, HTTPError, OSError):
+        return []
+
+
+def _there(timeout: float = 4) -> bool:
+    """Tell whether the API server answers and the node is Ready."""
+    try:
+        nodes = api.CoreV1Api(connection()).list_node(_request_timeout=timeout).items
     except (CannotCheck, ApiException, HTTPError, OSError):
         return False
     ready = [c.status == "True" for n in nodes for c in n.status.conditions or [] if c.type == "Ready"]
@@ -178,6 +188,9 @@ def create() -> None:
             wait_until(keeps_answering, "the stopped cluster to come back", timeout=90, pause=1)
             return
         except TimedOut:
+            if _there():  # what stands in it is somebody's work
+                cause = f"these parts of the cluster do not come back: {', '.join(asleep())}"
+                raise CannotCheck(cause, "Run `shipyard up` again, or `shipyard down` for a new cluster.") from None
             remove()
     settings = yaml.safe_load((checkout() / "k8s" / "kind.yaml").read_text())
     if node.reference() == node.BUILT:
@@ -200,8 +213,9 @@ def restart_kubelet(container: Container) -> None:
 
     https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#container-restarts
     """
-    with suppress(APIError):  # a node on which nothing can be run is made anew, if it does not come back
-        container.exec_run(["systemctl", "restart", "kubelet"])
+    # A node on which nothing can be run is made anew, if it does not come back.
+    with suppress(APIError, OSError):  # requests' exceptions are OSErrors
+        container.exec_run(["systemctl", "restart", "--no-block", "kubelet"])
 
 
 def current_context() -> str | None:

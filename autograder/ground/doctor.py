@@ -139,6 +139,8 @@ def kubernetes() -> Reading:
         return Reading("Cluster", "ok", f"context {cluster.context()} answers")
     container = cluster.node_container() if engine.answers() else None
     seen = "not there" if container is None else f"its node is {container.status}"
+    if parts := cluster.asleep():
+        seen += f", and these parts of it do not work: {', '.join(parts)}"
     return Reading("Cluster", "missing", seen, "`shipyard up` creates or starts it.")
 
 

@@ -7,11 +7,11 @@ So: a part whose holder changed was started again, one that does not renew is aw
 
     before = take(client)
     ...
-    restarted(before, take(client))  # [] or names such as "kube-scheduler"
-    away(client)
+    away(client)  # [] or names such as "kube-scheduler"
+    restarted(before, take(client))
 
 A cluster whose leases we may not read (a provider's own) gives an empty pulse: of
-its parts nothing is known, then. Names and times: `kubectl get lease -n kube-system`.
+its parts nothing is known, then. Look with `kubectl get lease -n kube-system`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
@@ -30,22 +30,23 @@ SYSTEM = "kube-system"
 DECIDING = ("kube-controller-manager", "kube-scheduler")
 SERVER = "apiserver-"  # each API server's lease begins like this, and is its identity only: nothing waits for it
 GIVEN_UP = 12  # seconds: a part that could not renew its lease for 10 ends itself, to be started again
-PATIENCE = 25  # seconds: the next one may take a lease after 15, on a machine with much to do a little later
+SPARE = 10  # seconds: on a machine with much to do, the next one takes a lease that much later than it may
 
 
 @dataclass(frozen=True)
 class Beat:
-    """Hold one part's lease: who holds it, and when it was renewed."""
+    """Hold one part's lease: who holds it, when it was renewed, and after how many seconds another may take it."""
 
     holder: str
     renewed: datetime
+    seconds: int = 15
 
 
 Pulse = Mapping[str, Beat]
 
 
 def take(api: client.ApiClient, namespaces: Sequence[str] = (), timeout: float = 10) -> Pulse:
-    """Return each deciding part's lease, by name; `namespaces` have further parts in them.
+    """Return the leases of the API server and of the deciding parts, by name; `namespaces` have further parts in them.
 
     Raises what the official client does, but for a cluster that does not show its leases.
     """
@@ -59,39 +60,49 @@ def take(api: client.ApiClient, namespaces: Sequence[str] = (), timeout: float =
             continue
         for one in listed:
             name, spec = one.metadata.name, one.spec
-            if spec.renew_time and (space != SYSTEM or name in DECIDING or name.startswith(SERVER)):
-                found[name] = Beat(spec.holder_identity or "", spec.renew_time)
+            known = space != SYSTEM or name in DECIDING or name.startswith(SERVER)
+            if known and spec and spec.renew_time:
+                found[name] = Beat(spec.holder_identity or "", spec.renew_time, spec.lease_duration_seconds or 15)
     return found
 
 
 def restarted(before: Pulse, after: Pulse) -> list[str]:
     """Return the parts that another process holds now than before.
 
-    >>> long_ago = datetime(2026, 1, 1, tzinfo=UTC)
-    >>> restarted({"a": Beat("1", long_ago)}, {"a": Beat("2", long_ago)})
+    >>> then = datetime(2026, 1, 1, tzinfo=UTC)
+    >>> restarted({"a": Beat("1", then), "b": Beat("1", then)}, {"a": Beat("2", then), "b": Beat("1", then)})
     ['a']
     """
     return sorted(name for name, beat in before.items() if name not in after or after[name].holder != beat.holder)
 
 
-def deciding(seen: Pulse) -> set[str]:
-    """Return the names of the parts that must renew; an API server shows by answering that it is there."""
-    return {name for name in seen if not name.startswith(SERVER)}
+def renewing(seen: Pulse) -> dict[str, Beat]:
+    """Return the parts that must renew; an API server shows by answering that it is there."""
+    return {name: beat for name, beat in seen.items() if not name.startswith(SERVER)}
 
 
-def late(seen: Pulse, now: datetime | None = None) -> list[str]:
-    """Return the deciding parts that have given up their lease; for a cluster on this machine, whose clock is ours."""
-    now = now or datetime.now(UTC)
-    return sorted(name for name in deciding(seen) if (now - seen[name].renewed).total_seconds() > GIVEN_UP)
+def late(seen: Pulse) -> list[str]:
+    """Return the parts that have given up, as far as one look can tell.
 
+    The newest lease of all tells the time: the cluster's clock may not be ours, and a machine that slept wakes with
+    all leases old. An API server renews its own every ten seconds, so this may be that much late itself.
 
-def away(api: client.ApiClient, namespaces: Sequence[str] = ()) -> list[str]:
-    """Return the deciding parts that do not renew their lease while we look, by whatever clock they go.
-
-    Takes about two seconds where all do, 25 where one does not.
+    >>> hour = datetime(2026, 1, 1, tzinfo=UTC)
+    >>> late({"a": Beat("1", hour), "b": Beat("1", hour.replace(minute=1))})
+    ['a']
     """
-    first = take(api, namespaces)
-    waiting = deciding(first)
+    newest = max((beat.renewed for beat in seen.values()), default=None)
+    return sorted(n for n, beat in renewing(seen).items() if (newest - beat.renewed).total_seconds() > GIVEN_UP)
+
+
+def away(api: client.ApiClient, namespaces: Sequence[str] = (), among: Pulse | None = None) -> list[str]:
+    """Return the parts that do not renew their lease while we look, of those in `among` (all where not given).
+
+    Takes about two seconds where all do, and as long as the next one waits for a lease (25 s) where one does not.
+    """
+    first = renewing(take(api, namespaces))
+    waiting = set(first if among is None else among.keys() & first.keys())
+    patience = max((first[name].seconds for name in waiting), default=0) + SPARE
 
     def all_renewed() -> bool:
         now = take(api, namespaces)
@@ -99,5 +110,5 @@ def away(api: client.ApiClient, namespaces: Sequence[str] = ()) -> list[str]:
         return not waiting
 
     with suppress(TimedOut):
-        wait_until(all_renewed, "leases to be renewed", timeout=PATIENCE, pause=0.5)
+        wait_until(all_renewed, "leases to be renewed", patience, pause=0.5)
     return sorted(waiting)

@@ -19,7 +19,7 @@ from urllib3.exceptions import HTTPError
 
 from autograder import versions
 from autograder.facts import CannotCheck
-from autograder.ground import cluster, engine, golang, node
+from autograder.ground import cluster, engine, golang, node, pulse
 from autograder.ground.images import key_of, present, registry_answers
 from autograder.ground.shell import run
 from autograder.ground.step import Step, cache_dir, tools
@@ -146,6 +146,8 @@ def ready() -> bool:
             same = {one.image for one in seen.spec.template.spec.containers} <= set(images().values())
             if not seen.status.available_replicas or (cluster.own() and not same):
                 return False
+        if cluster.own() and pulse.late(pulse.take(connected, tuple(CONTROLLERS), timeout=5)):
+            return False
         found = api.CustomObjectsApi(connected).list_cluster_custom_object(
             GROUP, VERSION, RUNTIMES, _request_timeout=5)["items"]  # fmt: skip
     except (CannotCheck, ApiException, HTTPError, OSError):

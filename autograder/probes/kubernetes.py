@@ -38,6 +38,7 @@ class Deployment:
     conditions: dict[str, str]  # type -> "status reason: message"
     strategy: dict[str, Any]
     paused: bool
+    min_ready_seconds: int
     kube: Kube = field(repr=False, compare=False)
 
     @property
@@ -147,6 +148,7 @@ class Kube:
             conditions=conditions,
             strategy=self.api.sanitize_for_serialization(seen.spec.strategy) or {},
             paused=bool(seen.spec.paused),
+            min_ready_seconds=seen.spec.min_ready_seconds or 0,
             kube=self,
         )
 

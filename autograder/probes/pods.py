@@ -12,7 +12,6 @@ from autograder.probes.words import as_written, cut
 
 IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError")
 CONFIG = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError")
-STARTING = ("ContainerCreating", "PodInitializing")
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Pod:
     labels: dict[str, str]
     ip: str
     terminating: bool
-    untouched: bool  # no scheduler has looked at it, though it waits for the cluster's own
+    untouched: bool  # the cluster's own scheduler, or the node that it chose, has not looked at it
     spec: dict[str, Any]  # in the spelling of manifests: pod.spec["containers"][0]["resources"]
 
     def because(self, *codes: str) -> Reason | None:
@@ -90,11 +89,19 @@ def pod_of(seen: client.V1Pod, api: client.ApiClient) -> Pod:
         labels=dict(seen.metadata.labels or {}),
         ip=seen.status.pod_ip or "",
         terminating=terminating,
-        untouched="PodScheduled" not in conditions
-        and not seen.spec.node_name
-        and seen.spec.scheduler_name == "default-scheduler",
+        untouched=_untouched(seen, conditions),
         spec=api.sanitize_for_serialization(seen.spec),
     )
+
+
+def _untouched(seen: client.V1Pod, conditions: dict[str, client.V1PodCondition]) -> bool:
+    """Tell whether nobody of the cluster has taken a pod up, though it waits for them alone.
+
+    A pod whose manifest names the node has no such condition: no scheduler chose it.
+    """
+    if seen.spec.node_name:
+        return "PodScheduled" in conditions and seen.status.start_time is None
+    return "PodScheduled" not in conditions and seen.spec.scheduler_name == "default-scheduler"
 
 
 def _reasons(seen: client.V1Pod, conditions: dict[str, client.V1PodCondition]) -> list[Reason]:

@@ -38,7 +38,7 @@ def wait_rolled_out(deployment: Deployment, timeout: float) -> Deployment:
 
 def _hopeless(deployment: Deployment) -> bool:
     """Say whether waiting longer cannot help: no image, a crash again and again, pods refused."""
-    if deployment.conditions.get("ReplicaFailure", "").startswith("True"):
+    if _refused(deployment):
         return True
     waiting = [pod for pod in deployment.pods() if not pod.ready and not pod.terminating]
     stuck = [p for p in waiting if p.because(*HOPELESS) or (p.because("CrashLoopBackOff") and p.restarts >= 2)]
@@ -48,10 +48,9 @@ def _hopeless(deployment: Deployment) -> bool:
 def reason(deployment: Deployment, seconds: float) -> NotThere | CannotCheck:
     """Return why a Deployment is not rolled out, as the exception to raise."""
     head = f"After {seconds:.0f} s {deployment.ready} of {deployment.replicas} replicas are ready"
-    refused = deployment.conditions.get("ReplicaFailure", "")
     pods = deployment.pods()
     waiting = [pod for pod in pods if not pod.ready and not pod.terminating]
-    if refused.startswith("True"):
+    if refused := _refused(deployment):
         return NotThere(
             f"{head}: the cluster refuses to create pods. {cut(refused.partition(': ')[2], 300)}",
             "The message names the rule: a quota (ask for less), or a setting that this namespace forbids.",
@@ -59,23 +58,45 @@ def reason(deployment: Deployment, seconds: float) -> NotThere | CannotCheck:
     if not deployment.observed:
         return CannotCheck(f"{head}, and the cluster has not even looked at the Deployment {deployment.name}.", ASLEEP)
     if not waiting:
-        if deployment.total > deployment.updated:
-            return NotThere(f"{head}, but {deployment.total - deployment.updated} pods of the old version still run.")
-        if deployment.paused:
-            return NotThere(f"{head}, and its rollout is paused.", "`kubectl rollout resume` lets it go on.")
-        if any(pod.terminating for pod in pods):
-            return NotThere(f"{head}: pods that are to end still run.", "A server must end when it gets SIGTERM.")
-        return CannotCheck(f"{head}, and the cluster starts no pod.", ASLEEP)
-    if (untouched := [pod for pod in waiting if pod.untouched]) == waiting:
-        return CannotCheck(f"{head}; nothing in the cluster has taken up pod {untouched[0].name}.", ASLEEP)
+        return _nothing_starts(deployment, pods, head)
     kube = deployment.kube
-    for explain in (_no_image, _memory, _config, _crash, _no_room, _probe):
+    for explain in (_no_image, _memory, _config, _crash, _no_room, _probe, _asleep):
         for pod in waiting:
             if found := explain(pod, deployment, kube, head):
                 return found
     pod = waiting[0]
     why = "; ".join(str(one) for one in pod.reasons) or f"phase {pod.phase}"
     return NotThere(f"{head}. Pod {pod.name} is not: {why}.", f"Look with `kubectl describe pod {pod.name}`.")
+
+
+def _refused(deployment: Deployment) -> str:
+    """Return what the cluster says where it refuses to create the pods of the newest manifest, "" where it does not."""
+    condition = deployment.conditions.get("Progressing", "")
+    if "ReplicaSetCreateError" in condition:  # then not even its ReplicaSet is made, and nothing counts as observed
+        return condition
+    condition = deployment.conditions.get("ReplicaFailure", "")
+    return condition if deployment.observed and condition.startswith("True") else ""
+
+
+def _nothing_starts(deployment: Deployment, pods: list[Pod], head: str) -> NotThere | CannotCheck:
+    """Return why no pod is on its way to be ready, though some are missing or too many."""
+    if deployment.paused:
+        return NotThere(f"{head}, and its rollout is paused.", "`kubectl rollout resume` lets it go on.")
+    if deployment.strategy.get("type") == "Recreate" and any(pod.terminating for pod in pods):
+        return NotThere(f"{head}: pods of the old version, which end first, still run.",
+                        "A server must end when it gets SIGTERM.")  # fmt: skip
+    if deployment.total > deployment.updated and deployment.min_ready_seconds:
+        old = f"{head}, but {deployment.total - deployment.updated} pods of the old version still run."
+        return NotThere(old, f"With minReadySeconds: {deployment.min_ready_seconds}, each new pod takes so long.")
+    return CannotCheck(f"{head}, and the cluster goes no further, though no pod stands in its way.", ASLEEP)
+
+
+def _asleep(pod: Pod, deployment: Deployment, kube: Kube, head: str) -> CannotCheck | None:
+    if pod.untouched:
+        return CannotCheck(f"{head}; nothing in the cluster has taken up pod {pod.name}.", ASLEEP)
+    if failed := [event for event in kube.events(20, pod.name) if event.reason == "FailedCreatePodSandBox"]:
+        return CannotCheck(f"{head}; the node cannot make pod {pod.name}: {cut(failed[0].message, 250)}", ASLEEP)
+    return None
 
 
 def _no_image(pod: Pod, deployment: Deployment, kube: Kube, head: str) -> NotThere | CannotCheck | None:

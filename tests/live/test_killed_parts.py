@@ -99,10 +99,10 @@ def of_sandboxes() -> list[str]:
 
 def kill(pids: list[int], chance: random.Random) -> bool:
     """Kill one of some processes; False where there is none."""
-    if not pids:
-        return False
-    os.kill(chance.choice(pids), signal.SIGKILL)
-    return True
+    pids = [one for one in pids if one > 0]  # a stopped container's is 0, which means all of our own group
+    if pids:
+        os.kill(chance.choice(pids), signal.SIGKILL)
+    return bool(pids)
 
 
 def kill_sandbox(chance: random.Random) -> bool:

@@ -30,6 +30,7 @@ from autograder.facts import CannotCheck
 from autograder.probes.engine import connect
 
 RUN = "shipyard.run"  # the label on the containers of a run: its name
+STEP = "shipyard.step"  # the label on each container that is waited for: a name of its own
 HEARD = ("create", "start", "oom", "die")
 FAILURES = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
 AGAIN_SECONDS = 0.5  # between two tries to hear the engine again
@@ -79,6 +80,7 @@ class Recorder:
         self._lock, self._over = threading.Lock(), threading.Event()
         self._stream: Any = None
         self._thread: threading.Thread | None = None
+        self.exits: dict[str, int] = {}  # a container's label STEP -> its exit code, of one that is gone, too
         self.lost = False  # whether something may not have been heard: the engine was away, or we were late
 
     def __enter__(self) -> Recorder:
@@ -149,6 +151,8 @@ class Recorder:
         if not key or what not in HEARD:
             return
         with self._lock:  # two threads may hear the same event
+            if what == "die" and STEP in attributes:
+                self.exits[attributes[STEP]] = int(attributes.get("exitCode") or 0)
             if key in self._foreign or not (known := self._known.get(key) or self._meet(client, key, moment)):
                 # Nobody can look any more at one that has ended and is gone; a run's own must not be missed unsaid.
                 ours = key not in self._foreign and RUN in attributes

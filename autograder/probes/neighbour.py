@@ -27,6 +27,8 @@ def see_the_way(container: EngineContainer, port: int, url: str, path: str) -> N
     try:
         ask("GET", url + path)  # it may have begun to answer since
     except Unreachable as cut_off:
+        if cut_off.kind not in ("refused", "closed"):
+            return  # it is reached, and its answer is no good
         raise CannotCheck(
             f"The container answers on port {port}, but not through the port that the engine published for it.",
             "The engine's network is damaged: restart the engine, then grade again.",

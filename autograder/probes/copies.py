@@ -101,7 +101,8 @@ def answers(kube: Kube, pod: str, port: int, path: str = "healthz") -> bool | No
         if error.status == 403:
             raise CannotCheck("The cluster does not let us ask a single pod.",
                               "The account needs the right `get` on pods/proxy.") from error  # fmt: skip
-        return False
+        busy = error.status in (429, 500, 504) or any(words in (error.body or "") for words in ("timeout", "deadline"))
+        return None if busy else False
     except (urllib3.exceptions.HTTPError, OSError):
         return None
 

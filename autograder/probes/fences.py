@@ -50,9 +50,25 @@ def admits(found: list[dict[str, Any]], target: Target, source: Labels, port: in
     >>> [admits([only], Target({}, {}), labels, 8000, "x") for labels in ({"a": "b"}, {"a": "c"})]
     [True, False]
     """
-    about = selecting(found, target)
-    rules = [rule for one in about for rule in one["spec"].get("ingress") or []]
-    return not about or any(_from(rule, source, namespace) and _port(rule, target, port) for rule in rules)
+    rules = _rules(found, target)
+    return not selecting(found, target) or any(
+        _from(rule, source, namespace) and _port(rule, target, port) for rule in rules
+    )
+
+
+def ports(found: list[dict[str, Any]], target: Target) -> set[int]:
+    """Return the numbers of all ports that rules about a target name, the first one of a range."""
+    named = [port.get("port") for rule in _rules(found, target) for port in rule.get("ports") or []]
+    return {number for one in named if (number := target.ports.get(one) if isinstance(one, str) else one)}
+
+
+def lets_in_addresses(found: list[dict[str, Any]], target: Target) -> bool:
+    """Tell whether a rule about a target lets in addresses, whoever has them."""
+    return any("ipBlock" in peer for rule in _rules(found, target) for peer in rule.get("from") or [])
+
+
+def _rules(found: list[dict[str, Any]], target: Target) -> list[dict[str, Any]]:
+    return [rule for one in selecting(found, target) for rule in one["spec"].get("ingress") or []]
 
 
 def matches(selector: dict[str, Any] | None, labels: Labels) -> bool:

@@ -18,6 +18,7 @@ GIVE_UP = 15.0  # seconds in which the same hopeless reason must stand
 HOPELESS = {*IMAGE, "CreateContainerConfigError", "CreateContainerError"}
 SMALL = (1.0, 2 * 1024**3)  # cores, bytes: what a whole Deployment may ask for without being at fault
 ASLEEP = "A part of the cluster does not work. Run `shipyard up`, which waits until it does; then check again."
+SLOW = "The machine has much to do, or a large image is being pulled: check again in a while."
 UNREACHED = ("connection refused", "i/o timeout", "no such host", "no route to host", "deadline exceeded")
 
 
@@ -94,8 +95,11 @@ def _nothing_starts(deployment: Deployment, pods: list[Pod], head: str) -> NotTh
 def _asleep(pod: Pod, deployment: Deployment, kube: Kube, head: str) -> CannotCheck | None:
     if pod.untouched:
         return CannotCheck(f"{head}; nothing in the cluster has taken up pod {pod.name}.", ASLEEP)
-    if failed := [event for event in kube.events(20, pod.name) if event.reason == "FailedCreatePodSandBox"]:
-        return CannotCheck(f"{head}; the node cannot make pod {pod.name}: {cut(failed[0].message, 250)}", ASLEEP)
+    failed = [event for event in kube.events(20, pod.name) if event.reason.startswith("Failed")]
+    if sandbox := [event for event in failed if event.reason == "FailedCreatePodSandBox"]:
+        return CannotCheck(f"{head}; the node cannot make pod {pod.name}: {cut(sandbox[0].message, 250)}", ASLEEP)
+    if pod.because("ContainerCreating") and not failed:  # a volume that is not there would be told
+        return CannotCheck(f"{head}; the node has not yet made the container of pod {pod.name}.", SLOW)
     return None
 
 

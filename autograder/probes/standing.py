@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import uuid4
@@ -25,6 +26,7 @@ from autograder.probes.http import Answer, Unreachable, ask
 from autograder.probes.words import cut, listed, tail
 
 PROJECT, SERVICE = "com.docker.compose.project", "com.docker.compose.service"
+LONGEST = 100_000  # bytes of a line of a log
 ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 
 
@@ -118,6 +120,16 @@ class Standing:
         """Return the last lines that it wrote, fit to show."""
         with asking("read a container's log"):
             return tail(self._made.logs(tail=n), n)
+
+    def log_lines(self, words: str, most: int = 100) -> list[str]:
+        """Return the lines of its whole log that hold some words, the newest ones where there are many."""
+        found: deque[str] = deque(maxlen=most)
+        rest = b""
+        with asking("read a container's log"):
+            for piece in self._made.logs(stream=True, follow=False):
+                *lines, rest = (rest + piece)[-LONGEST:].split(b"\n")
+                found.extend(line.decode("utf-8", "replace") for line in lines if words.encode() in line)
+        return [*found, *([rest.decode("utf-8", "replace")] if words.encode() in rest else [])]
 
     def run(self, *command: str) -> tuple[int, str]:
         """Run a command inside and return its exit code and what it wrote."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from autograder.checks import Finding, check
 from autograder.probes.apiserver import call
-from autograder.probes.copies import answers
 from autograder.probes.words import cut
 
 from .seen import (
@@ -13,7 +12,6 @@ from .seen import (
     PORT,
     QUESTIONS,
     SECRET,
-    SERVER,
     SETTING,
     SETTINGS,
     TOKEN,
@@ -194,6 +192,9 @@ def settings_arrive(seen: Seen) -> Finding:
     if seen.literal(SETTING):
         return Finding(False, f"The Deployment's template says {SETTING} itself.",
                        "valueFrom and envFrom take a variable from a ConfigMap.")  # fmt: skip
+    if not seen.takes(SETTING, "configMap", SETTINGS):
+        return Finding(False, f"The Deployment does not take {SETTING} from the ConfigMap {SETTINGS}.",
+                       "What is set later hides what is set before: which object does the template name?")  # fmt: skip
     return Finding(True, f"The ConfigMap says {SETTING}={VALUE}, and so do the servers in all {len(seen.pods)} pods.")
 
 
@@ -201,7 +202,7 @@ def settings_arrive(seen: Seen) -> Finding:
     "secret_arrives",
     points=1,
     expects="The Secret digits-token holds TOKEN=harbour-lights-7, exactly; the server in every pod has it as the "
-    "variable TOKEN, and the Deployment itself does not tell it.",
+    "variable TOKEN, the Deployment takes it from there and does not tell it itself.",
     hint="A Secret's `data` is base64 of the value and of nothing more; `stringData` and --from-literal encode it.",
     chapter="kubernetes#settings",
 )
@@ -213,6 +214,9 @@ def secret_arrives(seen: Seen) -> Finding:
     if seen.literal(VARIABLE):
         return Finding(False, f"The Deployment's template tells {VARIABLE} in plain text.",
                        "valueFrom with secretKeyRef, or envFrom, takes it from the Secret.")  # fmt: skip
+    if not seen.takes(VARIABLE, "secret", SECRET):
+        return Finding(False, f"The Deployment does not take {VARIABLE} from the Secret {SECRET}.",
+                       "valueFrom with secretKeyRef, or envFrom with secretRef, names the Secret.")  # fmt: skip
     if any(one.get(VARIABLE) != TOKEN for one in seen.environments):
         return Finding(False, f"A server in the pods was not started with {VARIABLE} of the Secret.",
                        "The container must name the Secret, and the pods must be newer than it.")  # fmt: skip
@@ -262,7 +266,8 @@ def quay_runs(seen: Seen) -> Finding:
 )
 def crane_runs(seen: Seen) -> Finding:
     pods = seen.repaired("crane")
-    if not all(answers(seen.kube, pod.name, SERVER, "readyz") for pod in pods):
+    said = {pod.name: seen.loaded(pod) for pod in pods}
+    if not all(said.values()):
         return Finding(False, "A pod is ready, but its server has no model (/readyz does not answer with 200).",
                        "A pod that is called ready is not yet one that can work. Why has it no model?")  # fmt: skip
     return Finding(True, "A pod is ready, and its server has loaded its model.")

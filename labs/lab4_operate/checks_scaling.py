@@ -150,7 +150,9 @@ def network_policy(seen: Seen) -> Finding:
         return Finding(False, f"A pod with app=client is not let in to port {SERVER}.",
                        "Ports of a policy are those of the pods, not those of the Service.")  # fmt: skip
     open_to = [f"a pod with {source}" for source in ({"app": "stranger"}, {}) if admitted(source, SERVER)]
-    open_to += ["app=client, to port 22"] * admitted(CLIENT, 22)
+    others = {22, 80, 443, SERVER + 1, *fences.ports(found, target)} - {SERVER}
+    open_to += [f"app=client, to port {port}" for port in sorted(others) if admitted(CLIENT, port)]
+    open_to += ["the addresses of an ipBlock"] * fences.lets_in_addresses(found, target)
     if open_to:
         return Finding(False, f"Connections are also let in from {listed(open_to)}.")
     return Finding(True, f"Only app=client is let in, and only to port {SERVER}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from contextlib import suppress
 from typing import Any
 
 from autograder.facts import CannotCheck, NotThere, Place, fact
@@ -11,6 +12,7 @@ from autograder.ground import model_server
 from autograder.ground.reset import Made
 from autograder.labs import given
 from autograder.probes.apiserver import call
+from autograder.probes.copies import answers
 from autograder.probes.deployed import Deployed
 from autograder.probes.docker import Docker
 from autograder.probes.engine import asking
@@ -20,6 +22,7 @@ from autograder.probes.kubernetes import Deployment, Endpoint, Service
 from autograder.probes.pods import Pod
 from autograder.probes.registry import needed
 from autograder.probes.trial import Gate, trial
+from autograder.waiting import TimedOut, wait_until
 
 FAULTY = ("quay", "crane", "tug")
 MADE = Made(
@@ -77,7 +80,15 @@ class Seen(Deployed):
 
     @fact
     def endpoints(self) -> list[Endpoint]:
-        return [one for one in self.kube.endpoints(self.service) if one.ready]
+        """The addresses behind the Service; those of new pods are written down a moment after these are ready."""
+        names = {pod.name for pod in self.pods}
+
+        def behind() -> list[Endpoint]:
+            return [one for one in self.kube.endpoints(self.service) if one.ready]
+
+        with suppress(TimedOut):
+            return wait_until(lambda: (now := behind()) and names <= {one.pod for one in now} and now, "them", 10, 0.5)
+        return behind()
 
     def ask(self, path: str, body: Any = None) -> Answer:
         """Ask the Service, once the Deployment had its time to roll out and where there is a Service."""
@@ -139,6 +150,24 @@ class Seen(Deployed):
         """Say whether the template gives a variable its value in plain text."""
         return any(one.get("name") == name and "value" in one
                    for container in self.deployment.containers for one in container.get("env") or [])  # fmt: skip
+
+    def takes(self, variable: str, kind: str, name: str) -> bool:
+        """Say whether the template takes a variable from the ConfigMap (kind "configMap") or Secret of that name."""
+        for container in self.deployment.containers:
+            named = [one for one in container.get("env") or [] if one.get("name") == variable]
+            if named:  # it goes before envFrom
+                return ((named[-1].get("valueFrom") or {}).get(f"{kind}KeyRef") or {}).get("name") == name
+            if any((one.get(f"{kind}Ref") or {}).get("name") == name for one in container.get("envFrom") or []):
+                return True
+        return False
+
+    def loaded(self, pod: Pod) -> bool:
+        """Say whether a pod's server has its model. Raises CannotCheck where it gives no word."""
+        try:
+            return wait_until(lambda: (said := answers(self.kube, pod.name, SERVER, "readyz")) is not None and [said],
+                              "its word", 30, 0.5)[0]  # fmt: skip
+        except TimedOut:
+            raise CannotCheck(f"The server in pod {pod.name} gives no answer in time.", "Grade again.") from None
 
     @fact
     def gate(self) -> Gate:

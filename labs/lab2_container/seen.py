@@ -195,7 +195,9 @@ class Seen(Observation):
             new = Standing(self.docker, made)
             wait_until(lambda: new.run("redis-cli", "PING")[1].strip() == "PONG", "Redis", 20, failures=(NotThere,))
             return new.run("redis-cli", "GET", "predictions")[1].strip()
-        except TimedOut:
+        except TimedOut as late:
+            if new.status == "running":
+                raise CannotCheck("A new Redis did not answer within 20 s.", "Grade again.") from late
             return ""
         finally:
             with suppress(APIError):

@@ -19,7 +19,7 @@ from autograder.probes.volume import LARGEST, read_files
 
 MADE = Made(
     deployments=("digits",), services=("digits",),
-    others=("trainjob/alone", "trainjob/together", "trainjob/broken", "trainjob/repaired",
+    others=("pod/reader", "trainjob/alone", "trainjob/together", "trainjob/broken", "trainjob/repaired",
             "persistentvolumeclaim/models", "limitrange/training-defaults"),
 )  # fmt: skip
 IMAGE, CLAIM, PORT = "training:v1", "models", 80

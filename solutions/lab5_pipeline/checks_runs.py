@@ -71,7 +71,8 @@ def _same(ran: tuple[str, ...], compiled: tuple[str, ...]) -> bool:
     "accuracy_is_true",
     points=2,
     expects="In the run tuesday, evaluate logs a metric accuracy (0 to 1) and returns it, and it is what your model "
-    "reaches on the held-out rows when it is asked as the server asks it (ink divided by 16): at least 0.9.",
+    "reaches on the held-out rows when it is asked as the server asks it (ink divided by 16; the most likely digit of "
+    "its predict_proba): at least 0.9.",
     hint='Compare model.predict(ink / 16) with the digits of the test rows; metrics.log_metric("accuracy", …).',
     chapter="kubeflow#metrics",
 )
@@ -176,6 +177,7 @@ def second_run_is_cached(seen: Seen) -> Finding:
     again = seen.runs["tuesday-again"].newest
     if not again.attempts:
         seen.ran("tuesday-again", "score_serving")  # says what there is instead
+    seen.heard_all()
     if twice := [step for step in ("load", "validate", "train") if again.of(step)]:
         return Finding(False, f"In the run tuesday-again, these ran again: {', '.join(twice)}.")
     if not again.of("score_serving"):
@@ -196,6 +198,7 @@ def worse_model_stays_out(seen: Seen) -> Finding:
     seen.ran("tuesday", "deploy")  # a pipeline that deploys nothing keeps nothing out
     worse = judge_model(seen.model("wednesday"), *seen.rows)
     seen.ran("wednesday", "evaluate")  # after it, nothing but the condition keeps deploy from running
+    seen.heard_all()
     said = f"wednesday's model reaches {worse.accuracy:.3f}, tuesday's {seen.better.accuracy:.3f}"
     if seen.runs["wednesday"].newest.of("deploy"):
         return Finding(False, f"{said}, and yet deploy ran.")
@@ -219,6 +222,7 @@ def failure_is_told(seen: Seen) -> Finding:
         return Finding(False, "load ended well, though there are no rows of friday.")
     if others := [step for step in friday.steps if step not in ("load", "report")]:
         return Finding(False, f"These ran although load had failed: {listed(others)}.")
+    seen.heard_all()
     if len(tries) < 2:
         return Finding(False, "load was tried once only.")
     if not (told := friday.last("report")) or (told.ran.started or 0) < max(one.ran.ended or 0 for one in tries):

@@ -60,14 +60,20 @@ def validate_refuses(seen: Seen) -> Finding:
     gives = [one for one, kind in step.gives.items() if kind == "system.Dataset"]
     if not gives or not _same(good.artifacts.get(gives[0], b""), rows, labels):
         return Finding(False, "What validate hands on is not what it was given.")
-    place = draw.randrange(40)
-    dark, odd = [list(row) for row in rows], list(labels)
-    dark[place][draw.randrange(64)] = draw.choice((-3, 17, 255))
-    odd[place] = draw.choice((-1, 10, 42))
-    for what, content in (("ink", as_csv(dark, labels)), ("a digit", as_csv(rows, odd))):
-        if seen.run("validate", **{name: content}).exit_code == 0:
-            return Finding(0.5 if what == "a digit" else False, f"validate let a row pass with {what} out of range.")
-    return Finding(True, "validate hands good rows on and refuses two kinds of bad ones.")
+    place, pixel, missed = draw.randrange(40), draw.randrange(64), []
+    for what, values in (("ink", (-3, 17)), ("a digit", (-1, 10))):  # below and above: one bound alone is not enough
+        for value in values:
+            ink, odd = [list(row) for row in rows], list(labels)
+            if what == "ink":
+                ink[place][pixel] = value
+            else:
+                odd[place] = value
+            if seen.run("validate", **{name: as_csv(ink, odd)}).exit_code == 0:
+                missed.append(what)
+    if missed:
+        share = 0.5 if set(missed) == {"a digit"} else False
+        return Finding(share, f"validate let a row pass with {missed[0]} out of range.")
+    return Finding(True, "validate hands good rows on and refuses what is too small or too large.")
 
 
 def _same(content: bytes, rows: list[list[float]], labels: list[int]) -> bool:

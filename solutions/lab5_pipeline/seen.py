@@ -121,12 +121,16 @@ class Seen(Observation):
             raise CannotCheck("Nothing has listened to the engine.", "Run the first cell of the lab, then the runs.")
         return Runs(recorder.ran(), self.work)
 
-    def missing(self, observed: str, hint: str = "") -> NotThere | CannotCheck:
-        """Return what to raise where a container was not seen: it may be us who did not hear of it."""
+    def heard_all(self) -> None:
+        """Raise CannotCheck where something may not have been heard: what is missing tells nothing then."""
         if self.place.recorder.lost:
             fix = "Run the notebook again." if not self.place.salt else "Grade again."
             why = "The Docker engine went away while the notebook ran, or was too busy: some of it was not heard."
-            return CannotCheck(why, fix)
+            raise CannotCheck(why, fix)
+
+    def missing(self, observed: str, hint: str = "") -> NotThere:
+        """Return what to raise where a container was not seen. Raises CannotCheck where it may be us."""
+        self.heard_all()
         return NotThere(observed, hint)
 
     def ran(self, run: str, step: str) -> Attempt:

@@ -115,6 +115,7 @@ def test_a_part_that_was_killed_takes_the_verdicts_with_it_the_good_ones_too():
     assert watch.fault([GOOD, BAD]) is None
     for one in processes(SCHEDULER):
         one.kill()
+    assert SCHEDULER in watch.fault([BAD]).cause  # at once: nobody has taken its place yet
     wait_until(works, "the scheduler to be started again", timeout=90)
     for results in ([GOOD], [BAD]):
         assert SCHEDULER in watch.fault(results).cause
@@ -143,7 +144,7 @@ def test_up_does_not_wait_for_what_kubernetes_holds_back():
         wait_until(lambda: not processes(CONTROLLERS), "it to be dead", timeout=20)
         wait_until(lambda: processes(CONTROLLERS) or not cluster.answers(), "it to be back or missed", timeout=60)
     wait_until(lambda: not cluster.answers(), "it to be missed", timeout=60)
-    uid = cluster.node_container().id
+    made = cluster.node_container().id
     climb(all_steps(), lambda *_: None)
     assert works()
-    assert cluster.node_container().id == uid, "the cluster was made anew"
+    assert cluster.node_container().id == made, "the cluster was made anew"

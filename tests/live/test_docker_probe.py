@@ -18,6 +18,7 @@ from autograder.probes.builder import Builder, builder
 from autograder.probes.docker import Docker
 from autograder.probes.engine import LABEL
 from autograder.probes.http import ask
+from autograder.probes.standing import standing
 from autograder.waiting import wait_until
 
 pytestmark = pytest.mark.docker
@@ -113,6 +114,18 @@ def test_a_deleted_file_is_still_found_in_its_layer(engine, app):
     assert image.contains(b"TOKEN-4711") == "/s"
     assert "settings" in image.contains(b"PASSWORD-4712")
     assert image.contains(b"TOKEN-4713") is None
+
+
+def test_a_line_is_found_however_long_the_log_has_grown(engine):
+    said = "print('GET /info from inside'); [print('GET /readyz', n) for n in range(5000)]; print('GET /info', end='')"
+    made = engine.client.containers.run(
+        "python:3.11-slim", ["python", "-c", said], detach=True, labels={LABEL: "1"}, name="shipyard-test-log"
+    )
+    try:
+        made.wait(timeout=60)
+        assert standing(engine, "shipyard-test-log").log_lines("GET /info") == ["GET /info from inside", "GET /info"]
+    finally:
+        made.remove(force=True)
 
 
 def test_two_builds_of_a_user_are_alike_though_midnight_lies_between_them(engine, app):

@@ -22,7 +22,7 @@ from autograder.labs import checkout
 from autograder.notebook.client import Client
 from autograder.notebook.pipelines import following, marks
 from autograder.probes.docker import Docker
-from autograder.probes.events import Recorder
+from autograder.probes.events import STEP, Recorder
 from autograder.probes.pipeline import read
 from autograder.probes.steprun import run_step
 from autograder.waiting import wait_until
@@ -59,12 +59,12 @@ def step(tmp_path_factory):
     return read(path).step("double")
 
 
-def started(command: str, folder: Path | None = None, **named) -> None:
+def started(command: str, folder: Path | None = None, labels: dict | None = None, **named) -> None:
     """Run a container that removes itself, to its end."""
     engine = docker.from_env()
     volumes = {str(folder): {"bind": "/given", "mode": "rw"}} if folder else {}
     one = engine.containers.run(versions.PYTHON_IMAGE, ["sh", "-c", command], detach=True, auto_remove=True,
-                                volumes=volumes, labels={versions.LABEL: "test"}, **named)  # fmt: skip
+                                volumes=volumes, labels={versions.LABEL: "test", **(labels or {})}, **named)  # fmt: skip
     with suppress(docker.errors.NotFound):
         one.wait()
     engine.close()
@@ -85,6 +85,15 @@ def test_a_container_that_removes_itself_is_heard_of_with_its_exit_code(tmp_path
     assert ran.file("/given/model") == "runs/model"
     assert ran.file("/etc/passwd") is None
     assert not recorder.lost
+
+
+@pytest.mark.docker
+def test_the_end_of_a_container_is_heard_of_though_nobody_could_look_at_it(tmp_path):
+    with Recorder(None, tmp_path) as recorder:
+        for number in range(8):  # so quick that they are gone before they are looked at
+            started(f"exit {number}", labels={STEP: f"step-{number}"})
+        recorder.ran()
+    assert recorder.exits == {f"step-{number}": number for number in range(8)}
 
 
 @pytest.mark.docker

@@ -2,7 +2,7 @@
 
 import pytest
 
-from autograder.probes.fences import Target, admits, matches, selecting
+from autograder.probes.fences import Target, admits, lets_in_addresses, matches, ports, selecting
 
 READER = Target({"app": "reader", "tier": "model"}, {"http": 8000})
 CLIENT, STRANGER = {"app": "client"}, {"app": "stranger"}
@@ -31,6 +31,13 @@ def test_without_a_policy_everybody_is_let_in():
 def test_a_policy_without_rules_lets_nobody_in():
     assert who(policy()) == [False, False]
     assert who(policy({"matchLabels": {"app": "reader"}}, [])) == [False, False]
+
+
+def test_ports_and_addresses_that_rules_name_are_listed():
+    wide = policy({}, [{"from": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": [{"port": "http"}, {"port": 80}, {}]}])
+    assert ports([wide], READER) == {80, 8000}
+    assert lets_in_addresses([wide], READER)
+    assert not lets_in_addresses([policy({}, [only(CLIENT, 8000)])], READER)
 
 
 def test_rules_of_several_policies_add_up():

@@ -63,8 +63,9 @@ def started(command: str, folder: Path | None = None, labels: dict | None = None
     """Run a container that removes itself, to its end."""
     engine = docker.from_env()
     volumes = {str(folder): {"bind": "/given", "mode": "rw"}} if folder else {}
+    labels = {versions.LABEL: "test", **(labels or {})}
     one = engine.containers.run(versions.PYTHON_IMAGE, ["sh", "-c", command], detach=True, auto_remove=True,
-                                volumes=volumes, labels={versions.LABEL: "test", **(labels or {})}, **named)  # fmt: skip
+                                volumes=volumes, labels=labels, **named)  # fmt: skip
     with suppress(docker.errors.NotFound):
         one.wait()
     engine.close()

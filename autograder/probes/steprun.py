@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -132,16 +133,19 @@ def _create(client: docker.DockerClient, step: Step, command: list[str]) -> Any:
 
 
 def _wait(container: Any, step: Step, timeout: float) -> int:
-    try:
-        return int(container.wait(timeout=timeout)["StatusCode"])
-    except (requests.ReadTimeout, requests.ConnectionError, urllib3.exceptions.HTTPError) as late:
-        with asking("look at a step"):
-            container.reload()
-            if container.status == "running":
-                raise NotThere(f"The step {step.name} was not over after {timeout:.0f} s.") from late
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return int(container.wait(timeout=max(1.0, deadline - time.monotonic()))["StatusCode"])
+        except (requests.ReadTimeout, requests.ConnectionError, urllib3.exceptions.HTTPError) as late:
+            with asking("look at a step"):
+                container.reload()
             if container.status == "exited":
                 return int(container.attrs["State"]["ExitCode"])
-        raise CannotCheck("The Docker engine went away while a step ran.") from late
+            if container.status != "running":
+                raise CannotCheck("The Docker engine went away while a step ran.") from late
+            if time.monotonic() >= deadline:  # else it was only the connection that broke
+                raise NotThere(f"The step {step.name} was not over after {timeout:.0f} s.") from late
 
 
 def _packed(files: dict[str, bytes]) -> bytes:

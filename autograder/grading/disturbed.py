@@ -24,14 +24,14 @@ class Watch:
 
     def __init__(self, lab: Lab):
         self._used = "cluster" in lab.needs
-        self._spaces = tuple(CONTROLLERS) if "trainer" in lab.needs else ()
+        self._further = CONTROLLERS if "trainer" in lab.needs else {}
         self._fix = "Grade again."
         if own():
             self._fix = f"Run `shipyard up --lab {lab.slug}`, which waits until the cluster works; then grade again."
         self._before: pulse.Pulse = {}
         if self._used:
             with _connected(self._fix) as api:
-                self._before = self._watched(pulse.take(api, self._spaces))
+                self._before = self._watched(pulse.take(api, self._further))
 
     def fault(self, results: Sequence[Result]) -> CannotCheck | None:
         """Return why no verdict since then counts, None where all do.
@@ -44,9 +44,9 @@ class Watch:
         try:
             with _connected(self._fix) as api:
                 # First this: who takes the place of one that was killed does so after a while only.
-                if failed and (away := pulse.away(api, self._spaces, among=self._before)):
+                if failed and (away := pulse.away(api, self._further, among=self._before)):
                     return CannotCheck(f"A part of the cluster does not work: {', '.join(away)}.", self._fix)
-                if again := pulse.restarted(self._before, pulse.take(api, self._spaces)):
+                if again := pulse.restarted(self._before, pulse.take(api, self._further)):
                     cause = f"While this was graded, a part of the cluster started again: {', '.join(again)}."
                     return CannotCheck(cause, self._fix)
         except CannotCheck as fault:

@@ -189,7 +189,7 @@ def create() -> None:
             return
         except TimedOut:
             if _there():  # what stands in it is somebody's work
-                cause = f"these parts of the cluster do not come back: {', '.join(asleep())}"
+                cause = f"the cluster answers only now and then (away: {', '.join(asleep()) or 'no part, right now'})"
                 raise CannotCheck(cause, "Run `shipyard up` again, or `shipyard down` for a new cluster.") from None
             remove()
     settings = yaml.safe_load((checkout() / "k8s" / "kind.yaml").read_text())

@@ -146,7 +146,7 @@ def ready() -> bool:
             same = {one.image for one in seen.spec.template.spec.containers} <= set(images().values())
             if not seen.status.available_replicas or (cluster.own() and not same):
                 return False
-        if cluster.own() and pulse.late(pulse.take(connected, tuple(CONTROLLERS), timeout=5)):
+        if cluster.own() and pulse.late(pulse.take(connected, CONTROLLERS, timeout=5)):
             return False
         found = api.CustomObjectsApi(connected).list_cluster_custom_object(
             GROUP, VERSION, RUNTIMES, _request_timeout=5)["items"]  # fmt: skip

@@ -101,8 +101,10 @@ def answers(kube: Kube, pod: str, port: int, path: str = "healthz") -> bool | No
         if error.status == 403:
             raise CannotCheck("The cluster does not let us ask a single pod.",
                               "The account needs the right `get` on pods/proxy.") from error  # fmt: skip
-        busy = error.status in (429, 500, 504) or any(words in (error.body or "") for words in ("timeout", "deadline"))
-        return None if busy else False
+        # A server's own 500 is an answer; the API server's, or a proxy's that waited, is no word.
+        said = error.body or ""
+        busy = error.status in (429, 504) or any(words in said for words in ("timeout", "deadline"))
+        return None if busy or (error.status == 500 and '"kind":"Status"' in said) else False
     except (urllib3.exceptions.HTTPError, OSError):
         return None
 

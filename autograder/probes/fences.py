@@ -67,6 +67,12 @@ def lets_in_addresses(found: list[dict[str, Any]], target: Target) -> bool:
     return any("ipBlock" in peer for rule in _rules(found, target) for peer in rule.get("from") or [])
 
 
+def speaks_otherwise(found: list[dict[str, Any]], target: Target) -> bool:
+    """Tell whether a rule about a target names another protocol than TCP."""
+    named = [port for rule in _rules(found, target) for port in rule.get("ports") or []]
+    return any(port.get("protocol", "TCP") != "TCP" for port in named)
+
+
 def _rules(found: list[dict[str, Any]], target: Target) -> list[dict[str, Any]]:
     return [rule for one in selecting(found, target) for rule in one["spec"].get("ingress") or []]
 

@@ -95,6 +95,9 @@ def _problems(attempt: Attempt, lab: Lab) -> list[Problem]:
             problem(f"{name}:", f"{name!r} is no check of this lab.", f"Checks there are: {', '.join(checks)}.")
     cells = Lesson(lab).notebook().cells
     known = [cell.metadata["answer"] for cell in cells if "answer" in cell.metadata]
+    for name in re.findall(r"^`{3,}\{answer\}[ \t]+(\S+)", path.read_text(encoding="utf-8"), re.M):
+        if name not in attempt.answers:
+            problem(f"}} {name}", f"The answer {name!r} does not end.", "Close it with a line of backticks.")
     for name in attempt.answers:
         if name not in known:
             problem(f"}} {name}", f"{name!r} is no answer of this lab.", f"Answers there are: {', '.join(known)}.")

@@ -214,12 +214,12 @@ def secret_arrives(seen: Seen) -> Finding:
     if seen.literal(VARIABLE):
         return Finding(False, f"The Deployment's template tells {VARIABLE} in plain text.",
                        "valueFrom with secretKeyRef, or envFrom, takes it from the Secret.")  # fmt: skip
-    if not seen.takes(VARIABLE, "secret", SECRET):
-        return Finding(False, f"The Deployment does not take {VARIABLE} from the Secret {SECRET}.",
-                       "valueFrom with secretKeyRef, or envFrom with secretRef, names the Secret.")  # fmt: skip
     if any(one.get(VARIABLE) != TOKEN for one in seen.environments):
         return Finding(False, f"A server in the pods was not started with {VARIABLE} of the Secret.",
                        "The container must name the Secret, and the pods must be newer than it.")  # fmt: skip
+    if not seen.takes(VARIABLE, "secret", SECRET):
+        return Finding(False, f"The Deployment does not take {VARIABLE} from the Secret {SECRET}.",
+                       "valueFrom with secretKeyRef, or envFrom with secretRef, names the Secret.")  # fmt: skip
     return Finding(True, f"The Secret holds it, and the servers in all {len(seen.pods)} pods have it.")
 
 

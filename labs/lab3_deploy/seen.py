@@ -81,10 +81,10 @@ class Seen(Deployed):
     @fact
     def endpoints(self) -> list[Endpoint]:
         """The addresses behind the Service; those of new pods are written down a moment after these are ready."""
-        names = {pod.name for pod in self.pods}
+        service, names = self.service, {pod.name for pod in self.pods}
 
         def behind() -> list[Endpoint]:
-            return [one for one in self.kube.endpoints(self.service) if one.ready]
+            return [one for one in self.kube.endpoints(service) if one.ready]
 
         with suppress(TimedOut):
             return wait_until(lambda: (now := behind()) and names <= {one.pod for one in now} and now, "them", 10, 0.5)

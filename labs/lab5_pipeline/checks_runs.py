@@ -177,9 +177,9 @@ def second_run_is_cached(seen: Seen) -> Finding:
     again = seen.runs["tuesday-again"].newest
     if not again.attempts:
         seen.ran("tuesday-again", "score_serving")  # says what there is instead
-    seen.heard_all()
     if twice := [step for step in ("load", "validate", "train") if again.of(step)]:
         return Finding(False, f"In the run tuesday-again, these ran again: {', '.join(twice)}.")
+    seen.heard_all()
     if not again.of("score_serving"):
         return Finding(0.5, "In the run tuesday-again, score_serving was taken from the cache: it told of the past.",
                        "A step whose answer depends on more than its inputs must not be cached.")  # fmt: skip
@@ -198,10 +198,10 @@ def worse_model_stays_out(seen: Seen) -> Finding:
     seen.ran("tuesday", "deploy")  # a pipeline that deploys nothing keeps nothing out
     worse = judge_model(seen.model("wednesday"), *seen.rows)
     seen.ran("wednesday", "evaluate")  # after it, nothing but the condition keeps deploy from running
-    seen.heard_all()
     said = f"wednesday's model reaches {worse.accuracy:.3f}, tuesday's {seen.better.accuracy:.3f}"
     if seen.runs["wednesday"].newest.of("deploy"):
         return Finding(False, f"{said}, and yet deploy ran.")
+    seen.heard_all()
     return Finding(True, f"{said}; deploy did not run.".capitalize())
 
 

@@ -152,6 +152,7 @@ def network_policy(seen: Seen) -> Finding:
     open_to = [f"a pod with {source}" for source in ({"app": "stranger"}, {}) if admitted(source, SERVER)]
     others = {22, 80, 443, SERVER + 1, *fences.ports(found, target)} - {SERVER}
     open_to += [f"app=client, to port {port}" for port in sorted(others) if admitted(CLIENT, port)]
+    open_to += ["app=client, by another protocol than TCP"] * fences.speaks_otherwise(found, target)
     open_to += ["the addresses of an ipBlock"] * fences.lets_in_addresses(found, target)
     if open_to:
         return Finding(False, f"Connections are also let in from {listed(open_to)}.")

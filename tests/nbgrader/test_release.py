@@ -179,6 +179,13 @@ def test_every_mistake_is_told_at_once(course):
     assert len(error.value.problems) == 3  # no check trebles, no cell for doubles, no END
 
 
+def test_an_answer_without_an_end_is_not_taken_for_none(course):
+    path = edit(course / "solutions" / SLUG / "attempts" / "off_by_one.md", "41\n```", "41")
+    with pytest.raises(ReleaseError, match="'answer' does not end") as error:
+        attempts(find_lab(SLUG))
+    assert f"{path.name}:{line_of(path, '{answer} answer')}:" in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [

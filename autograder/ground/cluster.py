@@ -46,7 +46,7 @@ def connection() -> api.ApiClient:
     try:
         # The client library reads KUBECONFIG when it is imported; we, when it is used.
         return kubeconfig.new_client_from_config(os.environ.get("KUBECONFIG"), context())
-    except (kubeconfig.ConfigException, OSError) as error:
+    except (kubeconfig.ConfigException, OSError, ValueError, TypeError, yaml.YAMLError) as error:
         raise CannotCheck(
             f"There is no cluster called {context()} in the kubeconfig: {error}",
             "Run `shipyard up`, or name yours with --context.",

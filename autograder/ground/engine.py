@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import docker
@@ -153,17 +154,15 @@ def last_words(lines: int = 8) -> str:
 
 def stop(timeout: float = 40) -> None:
     """Stop the engine that `start` started, and wait until it and its containerd have ended."""
-    for pid in ours():
-        try:
-            os.kill(pid, signal.SIGTERM)
-        except ProcessLookupError:
-            continue
-    try:
-        wait_until(lambda: not ours(), "the old engine to end", timeout=timeout)
-    except TimedOut:
+    for sent, seconds in ((signal.SIGTERM, timeout), (signal.SIGKILL, 10)):
         for pid in ours():
-            os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not ours(), "the old engine to be gone", timeout=10)
+            with suppress(ProcessLookupError):
+                os.kill(pid, sent)
+        with suppress(TimedOut):
+            wait_until(lambda: not ours(), "the old engine to end", timeout=seconds)
+            break
+    else:
+        raise CannotCheck(f"the old engine (process {ours()[:1]}) cannot be ended", "Restart the machine.")
     PID_FILE.unlink(missing_ok=True)
 
 

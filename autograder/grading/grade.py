@@ -11,10 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import nbformat
+from docker.errors import DockerException
 from nbgrader.api import MissingEntry
 from sqlalchemy.exc import SQLAlchemyError
 
 from autograder.checks import Result, Status
+from autograder.facts import CannotCheck
 from autograder.grading.admission import Refused, admit
 from autograder.grading.feedback import complete
 from autograder.grading.gradebook import open_gradebook, retrying
@@ -28,6 +30,7 @@ from autograder.labs import find_lab, syllabus
 from autograder.release import ReleaseError, release
 from autograder.sandbox import wanted
 from autograder.sandbox.ahead import Ahead
+from autograder.sandbox.box import sweep_ended
 
 CONFIG = "from autograder.grading import plug_in\nplug_in(get_config())\n"
 LIMIT = 2400  # seconds a submission: above the budget of its cells, so that it is still judged
@@ -87,6 +90,9 @@ class _Class:
         """Yield outcomes as they are done; left early or interrupted, end all slots first."""
         found: queue.Queue[Outcome | BaseException] = queue.Queue()
         first = self.todo[0][1]
+        if wanted():
+            with suppress(CannotCheck, DockerException):  # said by the first submission that needs an engine
+                sweep_ended()
         with (
             alone(self.root, lambda text: self._tell(first, 1, text)) as held,
             Runner(self.root, sorted({slug for _, (slug, _) in self.todo}), [held]) as self.runner,

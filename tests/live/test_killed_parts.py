@@ -27,7 +27,7 @@ from autograder.ground import cluster, engine, pulse
 from autograder.ground.step import climb
 from autograder.ground.up import all_steps
 from autograder.sandbox import image
-from autograder.sandbox.box import BOX
+from autograder.sandbox.box import BOX, sweep_ended
 from autograder.waiting import wait_until
 
 COURSE = Path(__file__).parent / "small_course"
@@ -209,6 +209,9 @@ def test_parts_killed_at_random_points_cost_no_grade(handed_in, tmp_path, kills)
         false += wrong(root, right)
         lost += [f"at the end: {at}" for at in right if at not in finished(root)]
     wait_until(lambda: not of_sandboxes(), "all sandboxes to be gone", timeout=60)
+    swept = len(sweep_ended(minutes=0))
+    assert not engine.client().containers.list(all=True, filters={"label": BOX})
     print(f"\nkilled {count.total()} times ({dict(count)}, seed {seed}, {rounds} classes, {several} graders "
-          f"hit more than once): grades lost {len(lost)}, wrong {len(false)}, given twice {len(twice)}")  # fmt: skip
+          f"hit more than once): grades lost {len(lost)}, wrong {len(false)}, given twice {len(twice)}; "
+          f"{swept} ended sandboxes swept")  # fmt: skip
     assert (lost, false, twice) == ([], [], []), f"seed {seed}; {(tmp_path / 'log').read_text()[-3000:]}"

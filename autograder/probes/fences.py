@@ -58,7 +58,7 @@ def admits(found: list[dict[str, Any]], target: Target, source: Labels, port: in
 
 def ports(found: list[dict[str, Any]], target: Target) -> set[int]:
     """Return the numbers of all ports that rules about a target name, the first one of a range."""
-    named = [port.get("port") for rule in _rules(found, target) for port in rule.get("ports") or []]
+    named = [one.get("port") for one in _ports(found, target)]
     return {number for one in named if (number := target.ports.get(one) if isinstance(one, str) else one)}
 
 
@@ -69,8 +69,11 @@ def lets_in_addresses(found: list[dict[str, Any]], target: Target) -> bool:
 
 def speaks_otherwise(found: list[dict[str, Any]], target: Target) -> bool:
     """Tell whether a rule about a target names another protocol than TCP."""
-    named = [port for rule in _rules(found, target) for port in rule.get("ports") or []]
-    return any(port.get("protocol", "TCP") != "TCP" for port in named)
+    return any(one.get("protocol", "TCP") != "TCP" for one in _ports(found, target))
+
+
+def _ports(found: list[dict[str, Any]], target: Target) -> list[dict[str, Any]]:
+    return [port for rule in _rules(found, target) for port in rule.get("ports") or []]
 
 
 def _rules(found: list[dict[str, Any]], target: Target) -> list[dict[str, Any]]:

@@ -266,8 +266,7 @@ def quay_runs(seen: Seen) -> Finding:
 )
 def crane_runs(seen: Seen) -> Finding:
     pods = seen.repaired("crane")
-    said = {pod.name: seen.loaded(pod) for pod in pods}
-    if not all(said.values()):
+    if not all(seen.loaded(pod) for pod in pods):
         return Finding(False, "A pod is ready, but its server has no model (/readyz does not answer with 200).",
                        "A pod that is called ready is not yet one that can work. Why has it no model?")  # fmt: skip
     return Finding(True, "A pod is ready, and its server has loaded its model.")

@@ -74,7 +74,7 @@ class ExecuteAndJudge(Execute):
                 for name in cut_links(work):
                     self._ended += f" The notebook made {name}, a link out of its folder; it was removed."
                 results = judge_cells(lab, place, cells, self._say)
-                if disturbed := watch.fault(results):
+                if disturbed := watch.fault(results) or (self._sandbox and self._sandbox.fault()):
                     results = no_verdicts(lab, cells, disturbed)
         except CannotCheck as fault:
             return results or no_verdicts(lab, cells, fault)

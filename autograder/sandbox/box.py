@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 
 import docker
+import httpx
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.types import LogConfig
@@ -79,6 +80,20 @@ class Box:
             raise CannotCheck(f"The sandbox did not come up: {_last_words(self.container)}") from None
         except (DockerException, OSError) as error:
             raise CannotCheck(f"The sandbox cannot be seen: {error}", "Run `shipyard doctor`.") from None
+
+    def need(self) -> None:
+        """See that its engine and its registry still answer; what ended once does not come back. Raises CannotCheck."""
+        try:
+            self.container.reload()
+            if self.container.status != "running" or not (self.folder / "gate" / "up").exists():
+                raise CannotCheck(f"The sandbox ended: {_last_words(self.container)}", "Grade again.")
+            private = docker.DockerClient(base_url=self.docker_host, timeout=60)
+            private.ping()
+            private.close()
+            if self.registry_port:
+                httpx.get(f"http://{self.registry}/v2/", timeout=20).raise_for_status()
+        except (DockerException, OSError, httpx.HTTPError) as error:
+            raise CannotCheck(f"The sandbox does not answer: {error}", "Grade again.") from error
 
     def dispose(self) -> None:
         """Remove it now; leaving its context does so, too."""

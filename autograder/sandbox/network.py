@@ -72,6 +72,21 @@ def close_gate() -> None:
         engine.client().containers.get(GATE).remove(force=True, v=True)
 
 
+def opened() -> str:
+    """Return since when the gate runs, "" where it does not: a later time means that another one, or none, was there.
+
+    Raises CannotCheck where the engine does not answer.
+    """
+    try:
+        state = engine.client(timeout=60).containers.get(GATE).attrs["State"]
+    except NotFound:
+        return ""
+    except (DockerException, OSError) as error:
+        cause = f"The sandboxes' gate cannot be seen: {error}"
+        raise CannotCheck(cause, "Run `shipyard up`, then grade again.") from error
+    return state["StartedAt"] if state["Running"] else ""
+
+
 def assign(api: client.ApiClient, namespace: str, token: str) -> None:
     """Let localhost:5001 in a namespace be the registry of the sandbox with that token."""
     body = {"metadata": {"labels": {REGISTRY_LABEL: token}}}

@@ -32,6 +32,7 @@ class Sandboxed:
     keep: str
     pool: ThreadPoolExecutor
     over: bool  # whether the learner's is not needed once the notebook has run: no pod pulls from its registry
+    gate: str = ""  # since when the gate runs, where the lab needs it
 
     def take_back(self) -> list[str]:
         """End the learner's processes and bring the folder back; return what had to be left out."""
@@ -40,6 +41,23 @@ class Sandboxed:
             self.pool.submit(self.learner.dispose)  # its memory is free while we judge
         self.judge.wait_ready()
         return left_out
+
+    def fault(self) -> CannotCheck | None:
+        """Return why no verdict counts: something that it hung on ended while the work was done or judged.
+
+        A pod whose registry is gone has no image, a command whose way to the cluster is gone has no effect.
+        """
+        needed = [self.judge]
+        if not self.over and not self.learner.out_of_memory():  # it ends by what the learner did, then
+            needed.append(self.learner)
+        try:
+            for one in needed:
+                one.need()
+            if self.gate and self.gate != network.opened():
+                return CannotCheck("While this was graded, the sandboxes' gate to the cluster ended.", "Grade again.")
+        except CannotCheck as fault:
+            return fault
+        return None
 
 
 @contextmanager
@@ -62,6 +80,7 @@ def sandboxed(
     own = getattr(lab.seen, "ON_LEARNERS_ENGINE", False)  # what runs there is what is judged
     place, variables, keep = Place(work=work, salt=salt), {}, set()
     pulled: list[str] = []
+    gate = ""
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(2))
         aside = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="shipyard-")))
@@ -73,6 +92,7 @@ def sandboxed(
             api = connection()
             stack.callback(api.close)
             network.open_gate(api)
+            gate = network.opened()
             stack.callback(lambda: [network.forget_images(token, keep) for token in pulled])
             place, variables = stack.enter_context(namespace(mark, lab.slug, student, work, salt, aside, say))
         learner, judge = boxes.started()
@@ -93,7 +113,14 @@ def sandboxed(
             **({"registry": (learner if own else judge).registry} if registry else {}),
         )  # fmt: skip
         yield Sandboxed(
-            learner, judge, place, manager_for(learner), f"{lab.slug}.ipynb", pool, over=not (registry or own)
+            learner,
+            judge,
+            place,
+            manager_for(learner),
+            f"{lab.slug}.ipynb",
+            pool,
+            over=not (registry or own),
+            gate=gate,
         )
 
 

@@ -6,11 +6,10 @@ import os
 import signal
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
-import psutil
 import pytest
 from kubernetes import client
+from parts import processes, stopped
 
 from autograder import versions
 from autograder.checks import Result, Status
@@ -28,10 +27,6 @@ CONTROLLERS, SCHEDULER = pulse.DECIDING
 GOOD, BAD = [Result("one", status, 0, 1, "", "") for status in (Status.PASS, Status.FAIL)]
 
 
-def processes(name: str) -> list[psutil.Process]:
-    return [one for one in psutil.process_iter(["name", "cmdline"]) if (one.info["cmdline"] or [""])[0] == name]
-
-
 def works() -> bool:
     return cluster.answers() and not pulse.away(cluster.connection())
 
@@ -45,20 +40,6 @@ def whole() -> Iterator[None]:
     yield
     climb(all_steps(), lambda *_: None)
     wait_until(works, "the parts to work again", timeout=120)
-
-
-@contextmanager
-def stopped(name: str) -> Iterator[None]:
-    """Let a part stand still: it is there, and does nothing."""
-    found = processes(name)
-    assert found, f"no process {name}"
-    try:
-        for one in found:
-            one.send_signal(signal.SIGSTOP)
-        yield
-    finally:
-        for one in found:
-            one.send_signal(signal.SIGCONT)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from parts import pids
 
 from autograder.grading.admission import admit
 from autograder.grading.grade import grade
@@ -82,17 +83,6 @@ def scores(root: Path) -> dict[tuple[str, str, str], float | None]:
         }  # fmt: skip
 
 
-def processes(name: str) -> list[int]:
-    """Return the ids of processes whose program has that name, in containers too."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        with suppress(OSError, ValueError):
-            command = (entry / "cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
-            if Path(command).name == name:
-                found.append(int(entry.name))
-    return found
-
-
 def of_sandboxes() -> list[str]:
     return [one.id for one in engine.client().containers.list(filters={"label": BOX})]
 
@@ -121,10 +111,10 @@ def parts(grader: subprocess.Popen) -> dict[str, Callable[[random.Random], bool]
     """Return what can be killed: name -> a function that kills it."""
     ours = int(engine.pid_file())
     return {
-        "engine": lambda chance: kill([one for one in processes("dockerd") if one == ours], chance),
-        "API server": lambda chance: kill(processes("kube-apiserver"), chance),
+        "engine": lambda chance: kill([one for one in pids("dockerd") if one == ours], chance),
+        "API server": lambda chance: kill(pids("kube-apiserver"), chance),
         "node": kill_node,
-        "engine of a sandbox": lambda chance: kill([one for one in processes("dockerd") if one != ours], chance),
+        "engine of a sandbox": lambda chance: kill([one for one in pids("dockerd") if one != ours], chance),
         "sandbox": kill_sandbox,
         "grader": lambda chance: kill([grader.pid], chance),
     }

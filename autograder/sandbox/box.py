@@ -81,7 +81,7 @@ class Box:
         except (DockerException, OSError) as error:
             raise CannotCheck(f"The sandbox cannot be seen: {error}", "Run `shipyard doctor`.") from None
 
-    def need(self) -> None:
+    def must_answer(self) -> None:
         """See that its engine and its registry still answer; what ended once does not come back. Raises CannotCheck."""
         try:
             self.container.reload()

@@ -52,7 +52,7 @@ class Sandboxed:
             needed.append(self.learner)
         try:
             for one in needed:
-                one.need()
+                one.must_answer()
             if self.gate and self.gate != network.opened():
                 return CannotCheck("While this was graded, the sandboxes' gate to the cluster ended.", "Grade again.")
         except CannotCheck as fault:

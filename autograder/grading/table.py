@@ -17,7 +17,7 @@ from autograder.release.attempts import Attempt
 from autograder.report import number
 
 STYLES = {Status.PASS: "green", Status.FAIL: "red", Status.ERROR: "bold yellow"}
-WORDS = {Status.PASS: "✓", Status.FAIL: "✗", Status.ERROR: "ERROR"}
+WORDS = {Status.PASS: "✓", Status.FAIL: "✗", Status.ERROR: "ERR"}
 
 
 def class_table(slug: str, outcomes: Iterable[Outcome]) -> Group:
@@ -28,20 +28,21 @@ def class_table(slug: str, outcomes: Iterable[Outcome]) -> Group:
     """
     found = sorted((outcome for outcome in outcomes if outcome.slug == slug), key=lambda one: one.student)
     checks = find_lab(slug).checks
-    table = Table(title=f"{slug}: {find_lab(slug).title}", title_justify="left", box=box.SIMPLE_HEAD, padding=0)
-    table.add_column("Learner", no_wrap=True)
-    for place in range(1, len(checks) + 1):
-        table.add_column(str(place), justify="center", no_wrap=True)
-    table.add_column("Points", justify="right", no_wrap=True)
-    table.add_column("Seconds", justify="right", no_wrap=True)
+    rows = []
     for outcome in found:
         verdicts = {result.name: cell(result) for result in outcome.results}
-        table.add_row(
-            outcome.student,
-            *(verdicts.get(one.name, Text("-", style="dim")) for one in checks),
-            _points(outcome),
-            number(outcome.seconds) if outcome.fresh else Text("kept", style="dim"),
-        )
+        seconds = Text(f"{outcome.seconds:.0f}") if outcome.fresh else Text("kept", style="dim")
+        judged = [verdicts.get(one.name, Text("-", style="dim")) for one in checks]
+        rows.append([Text(outcome.student), _points(outcome), seconds, *judged])
+    table = Table(title=f"{slug}: {find_lab(slug).title}", title_justify="left", box=box.SIMPLE_HEAD, padding=0)
+    headings = ["Learner", "Points", "Sec.", *map(str, range(1, len(checks) + 1))]
+    for place, heading in enumerate(headings):
+        # What does not fit is left out at the right: cut short, "✗0.5" would be read as "✗0".
+        widest = max(len(heading), *(row[place].cell_len for row in rows)) if rows and place else 0
+        justify = "left" if place == 0 else "right" if place < 3 else "center"
+        table.add_column(heading, justify=justify, no_wrap=True, min_width=widest)
+    for row in rows:
+        table.add_row(*row)
     legend = ", ".join(f"{place} {one.name} ({number(one.points)})" for place, one in enumerate(checks, 1))
     return Group(table, Text(f"Checks (points): {legend}", style="dim"), Text(summary(found)))
 
@@ -52,8 +53,8 @@ def remarks(outcomes: Iterable[Outcome]) -> list[str]:
 
 
 def cell(result: Result) -> Text:
-    """Return one verdict: "✓ 2", "✗ 0.5" or "ERROR"."""
-    points = "" if result.status is Status.ERROR else f" {number(result.points)}"
+    """Return one verdict: "✓2", "✗0.5" or "ERR"; fifteen fit into a line of 80 characters."""
+    points = "" if result.status is Status.ERROR else number(result.points)
     return Text(f"{WORDS[result.status]}{points}", style=STYLES[result.status])
 
 

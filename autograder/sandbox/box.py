@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -87,9 +87,8 @@ class Box:
             self.container.reload()
             if self.container.status != "running" or not (self.folder / "gate" / "up").exists():
                 raise CannotCheck(f"The sandbox ended: {_last_words(self.container)}", "Grade again.")
-            private = docker.DockerClient(base_url=self.docker_host, timeout=60)
-            private.ping()
-            private.close()
+            with closing(docker.DockerClient(base_url=self.docker_host, timeout=60)) as private:
+                private.ping()
             if self.registry_port:
                 httpx.get(f"http://{self.registry}/v2/", timeout=20).raise_for_status()
         except (DockerException, OSError, httpx.HTTPError) as error:

@@ -73,18 +73,20 @@ def close_gate() -> None:
 
 
 def opened() -> str:
-    """Return since when the gate runs, "" where it does not: a later time means that another one, or none, was there.
+    """Return since when the gate runs: a later time means that for a while there was none.
 
-    Raises CannotCheck where the engine does not answer.
+    Raises CannotCheck where it does not run, or where the engine does not answer.
     """
     try:
         state = engine.client(timeout=60).containers.get(GATE).attrs["State"]
     except NotFound:
-        return ""
+        state = {"Running": False}
     except (DockerException, OSError) as error:
         cause = f"The sandboxes' gate cannot be seen: {error}"
         raise CannotCheck(cause, "Run `shipyard up`, then grade again.") from error
-    return state["StartedAt"] if state["Running"] else ""
+    if not state["Running"]:
+        raise CannotCheck("The sandboxes' gate to the cluster ended.", "Grade again.")
+    return state["StartedAt"]
 
 
 def assign(api: client.ApiClient, namespace: str, token: str) -> None:

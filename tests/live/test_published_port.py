@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import psutil
 import pytest
+from parts import processes
 
 from autograder import versions
 from autograder.facts import CannotCheck, NotThere
@@ -20,8 +20,7 @@ def test_a_port_that_the_engine_does_not_lead_in_is_nobodys_fault():
     command = ["sh", "-c", "touch /tmp/readyz; exec python -m http.server --directory /tmp 8000"]
     with Docker().run(versions.PYTHON_IMAGE, command=command, name_hint="cut-off") as container:
         outside = container.wait_ready(timeout=20).url.rpartition(":")[2]
-        proxies = [one for one in psutil.process_iter(["name", "cmdline"]) if one.info["name"] == "docker-proxy"]
-        (proxy,) = [one for one in proxies if outside in one.info["cmdline"]]
+        (proxy,) = [one for one in processes("docker-proxy") if outside in one.cmdline()]
         proxy.kill()
         with pytest.raises(CannotCheck, match="not through the port that the engine published") as seen:
             container.wait_ready(timeout=2)

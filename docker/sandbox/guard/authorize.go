@@ -47,7 +47,7 @@ func (plugin) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
 		}
 		why := refuse(asked.RequestMethod, asked.RequestURI, asked.RequestBody)
 		if why != "" {
-			if strings.HasSuffix(asked.RequestURI, "/build") || strings.Contains(asked.RequestURI, "/build?") {
+			if strings.Contains(asked.RequestURI, "session=") {
 				time.Sleep(untilSession)
 			}
 			why = "the sandbox of this course does not allow " + why

@@ -22,14 +22,19 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from sqlalchemy.orm import configure_mappers
+
+from autograder.facts import CannotCheck
+from autograder.ground import engine
+
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # of Linux: sys/prctl.h
 GRACE = 60  # seconds to remove a workplace after an interrupt
 LOADED = (
     "nbgrader.apps.nbgraderapp", "nbgrader.apps.autogradeapp", "nbgrader.apps.generatefeedbackapp",
     "autograder.grading.plugging", "autograder.grading.execute", "autograder.grading.feedback",
-    "autograder.grading.save", "autograder.grading.restore", "nbconvert.exporters.html", "nbclient",
-    "jupyter_client.provisioning", "pygments.lexers.python", "pygments.formatters.html", "IPython.core.completer",
-    "fastjsonschema", "alembic",
+    "autograder.grading.save", "autograder.grading.restore", "autograder.sandbox.place", "nbconvert.exporters.html",
+    "nbclient", "jupyter_client.provisioning", "pygments.lexers.python", "pygments.formatters.html",
+    "IPython.core.completer", "fastjsonschema", "alembic",
 )  # fmt: skip
 
 
@@ -87,6 +92,20 @@ def load(slugs: list[str]) -> None:
             from autograder.labs import find_lab
 
             assert find_lab(slug).checks
+    with suppress(CannotCheck):
+        engine.client(timeout=5).close()  # which version it speaks, each command knows then
+    configure_mappers()
+    write_a_page()
+
+
+def write_a_page() -> None:
+    """Write a page of a notebook, so that what is made at the first one is there: validators, lexers, patterns."""
+    from nbconvert.exporters import HTMLExporter
+    from nbformat import v4
+
+    output = v4.new_output("execute_result", {"text/html": "<b>1</b>", "text/plain": "1"})
+    cells = [v4.new_markdown_cell("# `a`\n\n* [b](c)"), v4.new_code_cell("%time 1  # a", outputs=[output])]
+    HTMLExporter(template_name="classic").from_notebook_node(v4.new_notebook(cells=cells))
 
 
 def command(arguments: list[str], root: str, environment: dict[str, str], output: int) -> None:

@@ -30,18 +30,19 @@ class Ahead:
     def __init__(self):
         self._begun: dict[tuple[str, str], Future[Fresh]] = {}
         self._lock = threading.Lock()
-        self._starting, self._pool = ThreadPoolExecutor(1), ThreadPoolExecutor(4)
+        self._starting, self._pool, self._ending = ThreadPoolExecutor(1), ThreadPoolExecutor(4), ThreadPoolExecutor(2)
 
     def __enter__(self) -> Ahead:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove all that nobody took."""
+        """Remove all that is left, and wait until it is gone."""
         self._starting.shutdown(wait=True, cancel_futures=True)
         with self._lock:
             left, self._begun = list(self._begun.values()), {}
         for one in left:
             _end(one)
+        self._ending.shutdown()
         self._pool.shutdown()
 
     def begin(self, lab: Lab, student: str, work: Path) -> None:
@@ -61,11 +62,10 @@ class Ahead:
             return {}
 
     def done(self, lab: Lab, student: str) -> None:
-        """Remove what is left of a submission's sandboxes."""
+        """Remove a submission's sandboxes, in the background."""
         with self._lock:
-            begun = self._begun.pop((student, lab.slug), None)
-        if begun:
-            _end(begun)
+            if begun := self._begun.pop((student, lab.slug), None):
+                self._ending.submit(_end, begun)
 
     def _start(self, lab: Lab, student: str, work: Path) -> Fresh:
         return Fresh(self._pool, key(lab, student, work), seeding.have(lab), with_registry(lab)).__enter__()

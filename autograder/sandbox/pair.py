@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from typing import Protocol
 
 from docker.errors import DockerException
 
 from autograder.facts import CannotCheck
 from autograder.labs import Lab
-from autograder.sandbox.box import Box, box, dispose, find
+from autograder.sandbox import seeding
+from autograder.sandbox.box import Box, box, find, sweep
 
 TOKENS = "SHIPYARD_BOXES"  # the names of sandboxes that wait for the submission that is graded in this process
 
@@ -28,14 +28,18 @@ class Pair(Protocol):
 
 
 class Fresh:
-    """Start both at once, without waiting for their engines, and end both at once."""
+    """Start both at once, without waiting for their engines, and end both at once.
+
+    What a killed run of the same submission left is removed before.
+    """
 
     def __init__(self, pool: ThreadPoolExecutor, mark: str, seed: str, registry: bool):
-        self._pool = pool
+        self._pool, self._mark = pool, mark
         self._boxes = [box(mark, seed=seed, registry=registry, wait=False) for _ in range(2)]
         self._started: list[Future[Box]] = []
 
     def __enter__(self) -> Fresh:
+        sweep(self._mark)
         self._started = [self._pool.submit(one.__enter__) for one in self._boxes]
         return self
 
@@ -51,7 +55,10 @@ class Fresh:
 
 
 class Waiting:
-    """Take two that another process started for this submission; it keeps their registries' ports open."""
+    """Take two that another process started for this submission; it keeps their registries' ports, and removes both.
+
+    Removing takes longer than judging a small notebook: that process does it beside the next step.
+    """
 
     def __init__(self, boxes: tuple[Box, Box]):
         self._boxes = boxes
@@ -63,9 +70,7 @@ class Waiting:
         return self._boxes
 
     def __exit__(self, *_: object) -> None:
-        with ExitStack() as stack:
-            for one in self._boxes:
-                stack.callback(dispose, one.container.client, one.token)
+        pass
 
 
 def with_registry(lab: Lab) -> bool:
@@ -73,18 +78,14 @@ def with_registry(lab: Lab) -> bool:
     return not {"registry", "cluster"}.isdisjoint(lab.needs)
 
 
-def tokens() -> tuple[str, ...]:
-    """Return the names of the sandboxes that wait for this process."""
-    return tuple(os.environ.get(TOKENS, "").split())
-
-
-def pair(pool: ThreadPoolExecutor, mark: str, seed: str, registry: bool) -> Pair:
+def pair(pool: ThreadPoolExecutor, lab: Lab, mark: str) -> Pair:
     """Return the sandboxes that wait for this submission where both still run, else ones that are to be started."""
-    waiting = [token for token in tokens() if token.startswith(f"{mark}-")]
+    registry = with_registry(lab)
+    waiting = [token for token in os.environ.get(TOKENS, "").split() if token.startswith(f"{mark}-")]
     try:
-        found = [found for token in waiting if (found := find(token)) and found.container.status == "running"]
+        found = [one for token in waiting if (one := find(token)) and one.container.status == "running"]
     except (DockerException, OSError) as error:
         raise CannotCheck(f"The sandboxes cannot be seen: {error}", "Run `shipyard doctor`.") from error
     if len(found) == 2 and all(bool(one.registry_port) == registry for one in found):
         return Waiting((found[0], found[1]))
-    return Fresh(pool, mark, seed, registry)
+    return Fresh(pool, mark, seeding.have(lab), registry)

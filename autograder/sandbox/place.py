@@ -15,10 +15,10 @@ from jupyter_client.manager import AsyncKernelManager
 from autograder.facts import CannotCheck, Place
 from autograder.labs import Lab
 from autograder.probes.registry import MANIFESTS
-from autograder.sandbox import copying, network, seeding
-from autograder.sandbox.box import Box, sweep
+from autograder.sandbox import copying, network
+from autograder.sandbox.box import Box
 from autograder.sandbox.kernel import manager_for
-from autograder.sandbox.pair import pair, tokens, with_registry
+from autograder.sandbox.pair import pair, with_registry
 
 
 @dataclass
@@ -30,7 +30,6 @@ class Sandboxed:
     place: Place
     kernel_manager: type[AsyncKernelManager]
     keep: str
-    pool: ThreadPoolExecutor
     over: bool  # whether the learner's is not needed once the notebook has run: no pod pulls from its registry
     gate: str = ""  # since when the gate runs, where the lab needs it
 
@@ -38,7 +37,7 @@ class Sandboxed:
         """End the learner's processes and bring the folder back; return what had to be left out."""
         left_out = copying.take_back(self.learner, self.place.work, self.keep)
         if self.over:
-            self.pool.submit(self.learner.dispose)  # its memory is free while we judge
+            self.learner.end()  # its memory is free while we judge
         self.judge.wait_ready()
         return left_out
 
@@ -74,9 +73,8 @@ def sandboxed(
     learner's side runs any more but these containers.
     Raises CannotCheck where they do not come up.
     """
-    sweep(mark, but=tokens())
     cluster = "cluster" in lab.needs
-    seed, registry = seeding.have(lab), with_registry(lab)
+    registry = with_registry(lab)
     own = getattr(lab.seen, "ON_LEARNERS_ENGINE", False)  # what runs there is what is judged
     place, variables, keep = Place(work=work, salt=salt), {}, set()
     pulled: list[str] = []
@@ -84,7 +82,7 @@ def sandboxed(
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(2))
         aside = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="shipyard-")))
-        boxes = stack.enter_context(pair(pool, mark, seed, registry))  # they start while the namespace is made
+        boxes = stack.enter_context(pair(pool, lab, mark))  # they start while the namespace is made
         if cluster:
             from autograder.grading.namespace import namespace
             from autograder.ground.cluster import connection
@@ -118,7 +116,6 @@ def sandboxed(
             place,
             manager_for(learner),
             f"{lab.slug}.ipynb",
-            pool,
             over=not (registry or own),
             gate=gate,
         )

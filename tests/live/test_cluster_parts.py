@@ -20,6 +20,7 @@ from autograder.ground.step import climb
 from autograder.ground.up import all_steps
 from autograder.labs import find_lab
 from autograder.probes.kubernetes import Kube
+from autograder.sandbox import fence
 from autograder.waiting import wait_until
 
 pytestmark = [pytest.mark.docker, pytest.mark.cluster]
@@ -129,3 +130,14 @@ def test_up_does_not_wait_for_what_kubernetes_holds_back():
     climb(all_steps(), lambda *_: None)
     assert works()
     assert cluster.node_container().id == made, "the cluster was made anew"
+
+
+def test_a_trial_of_the_fence_that_a_killed_grader_left_is_removed_by_the_next():
+    api = cluster.connection()
+    core, left = client.CoreV1Api(api), f"{fence.TRIED}left{uuid.uuid4().hex[:4]}"
+    core.create_namespace({"metadata": {"name": left}})
+    cluster.node_container().exec_run(["rm", f"{fence.FOLDER}/{fence.PLUGIN}"])
+    fence.fence(api)
+    names = {one.metadata.name: one.metadata for one in core.list_namespace().items}
+    assert left not in names or names[left].deletion_timestamp
+    api.close()

@@ -132,10 +132,10 @@ class Seen(Observation):
                 settled(url)
             # Only what was asked from now on counts: before, nothing could answer.
             before = copy.health_asked
-            try:  # a check that comes once in a minute comes twice in two
-                wait_until(lambda: len(copy.health_asked - before) > 1, "health checks", 2.5 * HEALTH_SECONDS, 0.5)
+            try:
+                wait_until(lambda: len(copy.health_asked - before) > 1, "health checks", HEALTH_SECONDS, 0.5)
             except TimedOut:
-                return "not asked about", ""
+                return "starting", ""
             return ("healthy" if copy.health_fine else "unhealthy"), copy.health_said
 
     @fact

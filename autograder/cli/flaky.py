@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -15,13 +15,16 @@ from autograder.cli.chosen import chosen_labs
 from autograder.cli.ground import Context, bring_up, bring_up_sandbox, choose, choose_sandbox
 from autograder.facts import CannotCheck
 from autograder.grading.grade import grade
-from autograder.grading.outcome import Outcome, Step
+from autograder.grading.outcome import Step
 from autograder.grading.sample import each_once, sample
+from autograder.grading.tally import Tally, tally_of
 from autograder.ground.progress import Board, duration
 from autograder.ground.up import needs_of
-from autograder.labs import course_root
+from autograder.labs import Lab, course_root
+from autograder.release.attempts import Attempt
 
-Verdicts = tuple[tuple[str, str, float], ...]
+Handed = tuple[str, str]  # learner, lab
+console = Console(soft_wrap=True)
 
 
 def register(typed: typer.Typer) -> None:
@@ -30,16 +33,20 @@ def register(typed: typer.Typer) -> None:
 
 
 def flaky(
-    n: Annotated[int, typer.Option("--n", "-n", min=2, help="How often each attempt is graded.")] = 20,
+    n: Annotated[int, typer.Option("--n", "-n", min=1, help="How often each attempt is graded.")] = 20,
     lab: Annotated[list[str] | None, typer.Option(help="Only this lab; may be given again.")] = None,
     attempt: Annotated[list[str] | None, typer.Option(help="Only this attempt; may be given again.")] = None,
     quick: Annotated[bool, typer.Option(help="Only the attempts that CI grades.")] = False,
     jobs: Annotated[int | None, typer.Option(min=1, help="Grade so many at once. Without it: what fits.")] = None,
     seed: Annotated[int | None, typer.Option(help="Repeat the order of an earlier run.")] = None,
     sandbox: Annotated[bool, typer.Option(help="In sandboxes, as strangers' work: slower.")] = False,
+    afresh: Annotated[bool, typer.Option(help="Forget what earlier runs have counted.")] = False,
     context: Context = None,
 ) -> None:
-    """Grade each attempt N times in random order and count verdicts that differ; one is a failure."""
+    """Grade each attempt N times in random order and count verdicts that differ; one is a failure.
+
+    Stopped anywhere, the same command goes on counting; an edit to what judges begins a new count.
+    """
     choose(context)
     choose_sandbox(sandbox, context)
     labs = chosen_labs(lab)
@@ -49,41 +56,66 @@ def flaky(
     }  # fmt: skip
     if not chosen:
         raise CannotCheck("No attempt of that name.", "`ls solutions/*/attempts` lists them.")
-    bring_up(needs_of(labs))
-    if sandbox:
-        bring_up_sandbox()
+    tally = tally_of(labs, sandbox)
+    if afresh:
+        tally.forget()
+    before = counted(tally, chosen, n)
     seed = seed if seed is not None else time.time_ns() % 10**6
-    order = random.Random(seed)
-    given: dict[tuple[str, str], Counter[Verdicts]] = defaultdict(Counter)
-    console, started, number, total = Console(), time.monotonic(), 0, n * len(chosen)
-
-    def tell(step: Step) -> None:
-        left = f", about {duration((time.monotonic() - started) / number * (total - number))} left" if number else ""
-        board.doing(f"{number}/{total} done{left}; {step.slug} {chosen[step.student, step.slug].name}: {step.doing}")
-
-    with Board(Console(soft_wrap=True)) as board:
-        root = sample(course_root() / "build" / "flaky", slugs=[one.slug for one in labs])
-        for _ in range(n):
-            for one in order.sample(labs, len(labs)):
-                learners = [learner for learner, slug in chosen if slug == one.slug]
-                order.shuffle(learners)
-                for outcome in grade(root, [one.slug], learners, force=True, progress=tell, jobs=jobs):
-                    given[outcome.student, one.slug][verdicts(outcome)] += 1
-                    number += 1
-    table = Table("Lab", "Attempt", "Graded", "Verdicts that differ", box=None, pad_edge=False)
-    flips = 0
-    for at, one in chosen.items():
-        usual = given[at].most_common(1)[0][0]
-        differing = {name for other in given[at] for name, *_ in set(other) ^ set(usual)}
-        flips += given[at].total() - given[at][usual]
-        table.add_row(at[1], one.name, str(given[at].total()), ", ".join(sorted(differing)) or "none")
+    if before:
+        console.print(f"{before} of {n * len(chosen)} gradings were made by earlier runs; --afresh forgets them")
+    if before < n * len(chosen):
+        bring_up(needs_of(labs))
+        if sandbox:
+            bring_up_sandbox()
+        grade_in_rounds(tally, labs, chosen, n, jobs, random.Random(seed))
+    table, differed, unexpected = report(tally, chosen)
     console.print(table)
-    console.print(f"{number} gradings of {len(chosen)} attempts in random order (seed {seed}): {flips} differed")
-    if flips:
+    console.print(f"{counted(tally, chosen, n)} gradings of {len(chosen)} attempts in random order (seed {seed}): "
+                  f"{differed} differed, {unexpected} not as expected")  # fmt: skip
+    if differed or unexpected:
         raise typer.Exit(1)
 
 
-def verdicts(outcome: Outcome) -> Verdicts:
-    """Return what must be the same each time: how it ended, and each check's status and points."""
-    found = tuple((one.name, str(one.status), one.points) for one in outcome.results)
-    return found or ((str(outcome.standing), "", 0.0),)
+def grade_in_rounds(
+    tally: Tally, labs: Sequence[Lab], chosen: dict[Handed, Attempt], n: int, jobs: int | None, order: random.Random
+) -> None:
+    """Grade until each attempt has been graded N times; each round is in a new order."""
+    before, started, total = counted(tally, chosen, n), time.monotonic(), n * len(chosen)
+
+    def tell(step: Step) -> None:
+        done = counted(tally, chosen, n)
+        pace = (time.monotonic() - started) / max(1, done - before)
+        left = f", about {duration(pace * (total - done))} left" if done > before else ""
+        board.doing(f"{done}/{total} done{left}; {step.slug} {chosen[step.student, step.slug].name}: {step.doing}")
+
+    with Board(console) as board:
+        root = sample(course_root() / "build" / "flaky", slugs=[one.slug for one in labs])
+        for turn in range(1, n + 1):
+            for lab in order.sample(labs, len(labs)):
+                learners = [
+                    learner for (learner, slug), one in chosen.items()
+                    if slug == lab.slug and tally.given(slug, one.name).total() < turn
+                ]  # fmt: skip
+                order.shuffle(learners)
+                for outcome in grade(root, [lab.slug], learners, force=True, progress=tell, jobs=jobs):
+                    tally.add(lab.slug, chosen[outcome.student, lab.slug], outcome)
+
+
+def counted(tally: Tally, chosen: dict[Handed, Attempt], n: int) -> int:
+    """Return how many of the wanted gradings there are."""
+    return sum(min(n, tally.given(slug, one.name).total()) for (_, slug), one in chosen.items())
+
+
+def report(tally: Tally, chosen: dict[Handed, Attempt]) -> tuple[Table, int, int]:
+    """Return a line for each attempt, how many gradings differ from the usual one, how many are not as expected."""
+    table = Table("Lab", "Attempt", "Graded", "Verdicts that differ", "Not as expected", box=None, pad_edge=False)
+    flips = unexpected = 0
+    for (_, slug), one in chosen.items():
+        given = tally.given(slug, one.name)
+        (_, usual), _ = given.most_common(1)[0]
+        differing = {name for _, other in given for name, *_ in set(other) ^ set(usual)}
+        flips += sum(times for (_, other), times in given.items() if other != usual)
+        wrong = sum(times for (fine, _), times in given.items() if not fine)
+        unexpected += wrong
+        table.add_row(slug, one.name, str(given.total()), ", ".join(sorted(differing)) or "none", str(wrong or "none"))
+    return table, flips, unexpected

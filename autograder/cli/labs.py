@@ -15,17 +15,16 @@ from autograder.cli.chosen import chosen_labs
 from autograder.cli.grade import Teller, line
 from autograder.cli.ground import Context, bring_up, bring_up_sandbox, choose, choose_sandbox
 from autograder.facts import CannotCheck, Place
-from autograder.grading.expecting import differences
+from autograder.grading.expecting import expected
 from autograder.grading.grade import grade
-from autograder.grading.outcome import Outcome, Standing
 from autograder.grading.sample import each_once, sample
 from autograder.grading.table import attempts_table
+from autograder.grading.tally import tally_of
 from autograder.ground.progress import Board
 from autograder.ground.reset import reset as undo
 from autograder.ground.step import tools
 from autograder.ground.up import needs_of
 from autograder.labs import course_root, syllabus
-from autograder.release.attempts import Attempt
 from autograder.release.leaking import leaks
 from autograder.release.problems import ReleaseError
 from autograder.release.releasing import drift, release_all
@@ -100,7 +99,7 @@ def attempts(
     given, wrong = [], 0
     with Board(console) as board:
         root = sample(course_root() / "build" / "attempts", slugs=[one.slug for one in chosen])
-        handed = each_once(chosen)
+        handed, tally = each_once(chosen), tally_of(chosen, sandbox)
         for one in chosen:
             learners = [learner for learner, slug in handed if slug == one.slug]
             for outcome in grade(root, [one.slug], learners, not resume, Teller(board), jobs=jobs):
@@ -108,16 +107,11 @@ def attempts(
                 given.append((one.slug, attempt, outcome))
                 fine = expected(attempt, outcome)
                 wrong += not fine
+                if outcome.fresh:
+                    tally.add(one.slug, attempt, outcome)
                 mark = "[green]✓[/]" if fine else "[red]✗[/]"
                 board.note(f"{mark} {attempt.name} {line(outcome).strip()}")
     Console().print(attempts_table(given))
     console.print(f"{len(given)} attempts, {wrong} not as expected")
     if wrong:
         raise typer.Exit(1)
-
-
-def expected(attempt: Attempt, outcome: Outcome) -> bool:
-    """Tell whether grading an attempt gave what its file says."""
-    if attempt.edit == "not_json":
-        return outcome.standing is Standing.UNREADABLE
-    return outcome.standing is Standing.GRADED and not differences(attempt, outcome.results)

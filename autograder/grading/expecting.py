@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autograder.checks import Result, Status
+from autograder.grading.outcome import Outcome, Standing
 from autograder.release.attempts import Attempt
 
 
@@ -19,6 +20,13 @@ class Difference:
 
     def __str__(self) -> str:
         return f"{self.check}: expected {self.expected}, got {self.given}"
+
+
+def expected(attempt: Attempt, outcome: Outcome) -> bool:
+    """Tell whether grading an attempt gave what its file says."""
+    if attempt.edit == "not_json":
+        return outcome.standing is Standing.UNREADABLE
+    return outcome.standing is Standing.GRADED and not differences(attempt, outcome.results)
 
 
 def differences(attempt: Attempt, results: Sequence[Result]) -> list[Difference]:

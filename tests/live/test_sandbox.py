@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from nbclient import NotebookClient
 
 from autograder.facts import CannotCheck
 from autograder.grading.workplace import key
-from autograder.ground import engine
+from autograder.ground import engine, golang
 from autograder.ground.step import climb
 from autograder.labs import Lab, find_lab
 from autograder.probes.docker import Docker
@@ -276,3 +277,9 @@ def test_sandboxes_that_were_started_ahead_are_taken_and_nothing_is_left(seed: s
             wait_until(lambda mark=mark: not left_behind(mark), "both sandboxes to be gone", timeout=20)
     for mark in marks:  # chen's, too, which nobody took
         assert left_behind(mark) == []
+
+
+def test_the_guard_allows_and_refuses_what_it_says():
+    guard = Path(__file__).resolve().parents[2] / "docker" / "sandbox" / "guard"
+    done = subprocess.run([golang.go(), "test", "./..."], cwd=guard, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr

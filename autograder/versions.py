@@ -9,6 +9,9 @@ from __future__ import annotations
 
 KUBERNETES = "v1.37.2"
 KIND = "v0.33.0"
+NODE_IMAGE = (  # where it can be pulled: the one that this release of kind was made for
+    "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5"
+)
 PAUSE = "3.10"  # the tag that kubeadm of this release asks for, as are the next two
 ETCD = "3.7.0-0"
 COREDNS = "v1.14.6"

@@ -28,7 +28,7 @@ from autograder.waiting import TimedOut, wait_until
 NODE = f"{versions.CLUSTER}-control-plane"
 REGISTRY_IMAGE = f"{node.PREFIX}/registry:{versions.REGISTRY}"
 HOSTS = f"/etc/containerd/certs.d/localhost:{versions.REGISTRY_PORT}"  # on the node
-ADDONS = {"metrics-server": "kube-system", "hostpath-provisioner": "local-path-storage"}
+STORAGE = "local-path-storage"  # namespace of what makes volumes, on kind's own node as on ours
 
 
 def context() -> str:
@@ -95,7 +95,7 @@ def steps() -> list[Step]:
         *node.steps(),
         Step("kind and kubectl", "the learner's commands", 1, tools_there, install_tools),
         Step("Registry", f"images go to localhost:{versions.REGISTRY_PORT}", 3, registry_ready, start_registry),
-        Step("Cluster", f"kind makes a node of Kubernetes {versions.KUBERNETES}", 40, cluster_ready, create),
+        Step("Cluster", "kind makes a node of Kubernetes", 40, cluster_ready, create),
         Step("Addons", "metrics, storage, and the registry's name inside the cluster", 25, addons_ready, add),
     ]  # fmt: skip
 
@@ -234,14 +234,12 @@ def remove() -> None:
 def addons_ready() -> bool:
     """Tell whether the addons are available and the node knows the registry's name."""
     apps = api.AppsV1Api(connection())
-    for name, namespace in ADDONS.items():
-        try:
-            state = apps.read_namespaced_deployment(name, namespace, _request_timeout=5).status
-        except (ApiException, HTTPError):
-            return False
-        if not state.available_replicas:
-            return False
-    return registry_linked()
+    try:
+        metrics = apps.read_namespaced_deployment("metrics-server", "kube-system", _request_timeout=5)
+        storage = apps.list_namespaced_deployment(STORAGE, _request_timeout=5).items
+    except (ApiException, HTTPError):
+        return False
+    return bool(storage) and all(one.status.available_replicas for one in (metrics, *storage)) and registry_linked()
 
 
 def registry_linked() -> bool:
@@ -262,15 +260,21 @@ def add() -> None:
     if "kind" not in registry.attrs["NetworkSettings"]["Networks"]:
         client.networks.get("kind").connect(registry)
     kubectl = [tools() / "kubectl", "--context", context()]
-    files = [checkout() / "k8s" / "addons" / "metrics-server.yaml", registry_hosting()]
-    if node.reference() == node.PULLED:
-        files.append(checkout() / "k8s" / "node" / "files" / "kind" / "manifests" / "default-storage.yaml")
-    for file in files:
+    if node.reference() == node.PULLED:  # ours holds this image; storage both bring along
+        node.pack(node.METRICS, {"metrics-server": golang.folder() / "metrics-server"}, entrypoint=["/metrics-server"])
+        load(node.METRICS)
+    for file in (checkout() / "k8s" / "addons" / "metrics-server.yaml", registry_hosting()):
         run([*kubectl, "apply", "--server-side", "--force-conflicts", "-f", file], log=cache_dir() / "cluster.log")
     try:
         wait_until(addons_ready, "the addons to be available", timeout=120, pause=1)
     except TimedOut as late:
         raise CannotCheck(str(late), f"Look at `kubectl --context {context()} get pods -A`.") from None
+
+
+def load(*images: str) -> None:
+    """Copy images from the engine into the node."""
+    run([tools() / "kind", "load", "docker-image", "--name", versions.CLUSTER, *images],
+        log=cache_dir() / "cluster.log", timeout=300)  # fmt: skip
 
 
 def registry_hosting() -> Path:

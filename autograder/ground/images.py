@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from autograder.ground.step import Step, cache_dir
 from autograder.labs import checkout
 
 KEY = f"{versions.LABEL}.key"
+PREFIX = "localhost/shipyard"  # names that no registry serves: these images are never pulled
+WHEELS = ("python-base/Dockerfile", "model-server/requirements.txt")  # in docker/: what the wheel house is made of
 
 
 def present(reference: str, key: str | None = None) -> bool:
@@ -65,16 +68,17 @@ def registry_answers(timeout: float = 8) -> bool:
 def steps() -> list[Step]:
     """Return the steps to the base images that labs build on."""
     return [
-        Step(
-            "Build packages",
-            "no registry answers, so images are made from Debian packages",
-            15,
-            lambda: registry_or(versions.PYTHON_IMAGE, versions.PYTHON_IMAGE_FULL) or tools_there(),
-            lambda: apt_install(versions.BUILD_PACKAGES, cache_dir() / "apt.log"),
-        ),
+        packages_step(lambda: registry_or(versions.PYTHON_IMAGE, versions.PYTHON_IMAGE_FULL)),
         python_step(versions.PYTHON_IMAGE, versions.PYTHON_PACKAGES, 60),
         python_step(versions.PYTHON_IMAGE_FULL, versions.PYTHON_FULL_PACKAGES, 70),
     ]
+
+
+def packages_step(needless: Callable[[], bool]) -> Step:
+    """Return the step to the programs that make images from Debian packages; `needless` tells who can do without."""
+    return Step("Build packages", "images that cannot be pulled are made from Debian packages", 15,
+                lambda: tools_there() or needless(),
+                lambda: apt_install(versions.BUILD_PACKAGES, cache_dir() / "apt.log"))  # fmt: skip
 
 
 def python_step(reference: str, packages: tuple[str, ...], seconds: int) -> Step:
@@ -92,10 +96,7 @@ def python_step(reference: str, packages: tuple[str, ...], seconds: int) -> Step
 
 def python_key(packages: tuple[str, ...]) -> str:
     """Return the key of a stand-in: its packages, its wheels, its Dockerfile."""
-    folder = checkout() / "docker"
-    return key_of(
-        " ".join(packages), folder / "python-base" / "Dockerfile", folder / "model-server" / "requirements.txt"
-    )
+    return key_of(" ".join(packages), *(checkout() / "docker" / name for name in WHEELS))
 
 
 def registry_or(*references: str) -> bool:
@@ -110,19 +111,37 @@ def tools_there() -> bool:
 
 def build_python(reference: str, packages: tuple[str, ...]) -> None:
     """Build a stand-in for an official Python image from Debian packages and wheels."""
-    wheels = wheel_house()
     rootfs = f"shipyard/rootfs-{reference.replace(':', '-')}:{versions.DEBIAN}"
     if not present(rootfs):
         bootstrap(rootfs, packages)
+    with_wheels(reference, rootfs, "--label", f"{KEY}={python_key(packages)}")
+
+
+def offline(reference: str) -> str:
+    """Return the name of a Python image from which one can build without a network: a pulled one gets our wheels.
+
+    >>> offline("python:3.11-slim")  # doctest: +SKIP
+    'localhost/shipyard/offline:3.11-slim-1c4c47d0a1e2'
+    """
+    found = engine.client().images.get(reference)
+    if KEY in found.labels:
+        return reference  # a stand-in, which has them
+    key = key_of(found.id, *(checkout() / "docker" / name for name in WHEELS))
+    name = f"{PREFIX}/offline:{reference.partition(':')[2]}-{key[:12]}"
+    if not present(name):
+        with_wheels(name, reference, "--target", "offline")
+    return name
+
+
+def with_wheels(name: str, base: str, *options: str) -> None:
+    """Build docker/python-base on a base image."""
+    wheels = wheel_house()
     with tempfile.TemporaryDirectory() as folder:
         context = Path(folder)
         shutil.copytree(wheels, context / "wheels")
         shutil.copy(checkout() / "docker" / "python-base" / "Dockerfile", context)
-        run(
-            ["docker", "build", "-q", "-t", reference, "--label", versions.LABEL,
-             "--label", f"{KEY}={python_key(packages)}", "--build-arg", f"ROOTFS={rootfs}", "."],
-            cwd=context, log=cache_dir() / "images.log", env={"DOCKER_BUILDKIT": "0"},
-        )  # fmt: skip
+        run(["docker", "build", "-q", "-t", name, "--label", versions.LABEL, *options, "--build-arg", f"ROOTFS={base}",
+             context], log=cache_dir() / "images.log", env={"DOCKER_BUILDKIT": "0"})  # fmt: skip
 
 
 def bootstrap(reference: str, packages: tuple[str, ...]) -> None:

@@ -16,14 +16,14 @@ from docker.errors import APIError
 
 from autograder import versions
 from autograder.ground import engine, golang
-from autograder.ground.images import KEY, bootstrap, key_of, present, registry_answers
+from autograder.ground.images import KEY, PREFIX, bootstrap, key_of, packages_step, present, registry_answers
 from autograder.ground.shell import run
 from autograder.ground.step import Step, cache_dir
 from autograder.probes.builder import builder
 
-PREFIX = "localhost/shipyard"  # names that no registry serves: these images are never pulled
-PULLED = f"kindest/node:{versions.KUBERNETES}"
+PULLED = versions.NODE_IMAGE
 BUILT = f"{PREFIX}/node:{versions.KUBERNETES}"
+METRICS = f"{PREFIX}/metrics-server:{versions.METRICS_SERVER}"
 ROOTFS = f"{PREFIX}/rootfs-node:{versions.DEBIAN}"
 CONTROL = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
@@ -47,7 +47,7 @@ def ready() -> bool:
 
 @cache
 def published() -> bool:
-    """Tell whether kindest/node of this release is here or can be pulled; asked once."""
+    """Tell whether kindest/node is here or can be pulled; asked once."""
     if present(PULLED):
         return True
     if not registry_answers():
@@ -68,6 +68,7 @@ def steps() -> list[Step]:
         ]
     why = f"Kubernetes {versions.KUBERNETES} is compiled once: no registry serves its images here"
     return [
+        packages_step(ready),
         Step("Node binaries", why, 480, golang.built, lambda: golang.build(whole=True)),
         Step("Node image", "the machine that kind turns into a cluster", 80, ready, build),
     ]
@@ -143,8 +144,7 @@ def component_images(binaries: Path, target: Path) -> None:
         f"{PREFIX}/etcd:{versions.ETCD}": ("usr/local/bin/etcd", binaries / "etcd", []),
         f"{PREFIX}/coredns:{versions.COREDNS}": ("coredns", binaries / "coredns", ["/coredns"]),
         f"{PREFIX}/pause:{versions.PAUSE}": ("pause", pause, ["/pause"]),
-        f"{PREFIX}/metrics-server:{versions.METRICS_SERVER}": (
-            "metrics-server", binaries / "metrics-server", ["/metrics-server"]),
+        METRICS: ("metrics-server", binaries / "metrics-server", ["/metrics-server"]),
         f"{PREFIX}/hostpath-provisioner:v1": (
             "hostpath-provisioner", binaries / "hostpath-provisioner", ["/hostpath-provisioner"]),
     }  # fmt: skip

@@ -132,8 +132,7 @@ def load() -> None:
             program = PROGRAMS[name]
             # At the path at which the manifests (JobSet's) or nobody (Trainer's) look for it.
             node.pack(reference, {"manager": folder() / program}, entrypoint=["/manager"], user="65532")
-    run([tools() / "kind", "load", "docker-image", "--name", versions.CLUSTER, *images().values()],
-        log=cache_dir() / "trainer.log", timeout=300)  # fmt: skip
+    cluster.load(*images().values())
 
 
 def ready() -> bool:

@@ -18,7 +18,7 @@ from docker.errors import APIError, DockerException, NotFound
 from autograder import versions
 from autograder.facts import CannotCheck, Place
 from autograder.ground import engine
-from autograder.ground.images import key_of
+from autograder.ground.images import key_of, offline
 from autograder.ground.locks import alone
 from autograder.labs import Lab, checkout
 from autograder.sandbox import image
@@ -47,7 +47,7 @@ def volume(lab: Lab) -> str:
     """Return the name of the volume with a lab's images; what they are made of is in it."""
     host = engine.client()
     try:
-        parts = [host.images.get(one).id for one in images(lab)]
+        parts = [host.images.get(_here(one)).id for one in images(lab)]
     except NotFound as absent:
         raise CannotCheck(f"A base image is missing: {absent.explanation}", "Run `shipyard up`.") from None
     parts += [" ".join(image.PACKAGES), (image.folder() / "engine").read_text()]
@@ -94,7 +94,11 @@ def _fill(host: docker.DockerClient, lab: Lab, name: str) -> None:
     with box(MARK, seeding=name, registry=start) as it:
         inner = docker.DockerClient(base_url=it.docker_host, timeout=300)
         for reference in images(lab):
-            inner.images.load(host.images.get(reference).save(named=True))
+            here = _here(reference)
+            inner.images.load(host.images.get(here).save(named=here))
+            if here != reference:
+                inner.images.get(here).tag(reference)
+                inner.images.remove(here)
         if start:
             with tempfile.TemporaryDirectory(prefix="shipyard-") as work:
                 lab.seen.start(Place(work=Path(work), docker_host=it.docker_host, registry=it.registry))
@@ -113,6 +117,11 @@ def _fill(host: docker.DockerClient, lab: Lab, name: str) -> None:
     rest = "cd /seed/engine && rm -rf buildkit containerd containers network plugins swarm tmp trust volumes"
     host.containers.run(image.IMAGE, ["-c", rest], entrypoint="sh", remove=True, network_mode="none",
                         volumes=[f"{name}:/seed"], labels={versions.LABEL: "seed"})  # fmt: skip
+
+
+def _here(reference: str) -> str:
+    """Return what the host calls an image of a sandbox, which has no network to install packages from."""
+    return offline(reference) if reference in BASES else reference
 
 
 def _forget_older(host: docker.DockerClient, name: str) -> None:

@@ -10,51 +10,32 @@ from pathlib import Path
 
 import docker
 import pytest
+from engines import second_engine
 
 from autograder import versions
 from autograder.checks import Status
 from autograder.grading.grade import grade
 from autograder.grading.sample import sample
 from autograder.ground import engine
-from autograder.waiting import wait_until
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 SLUG = "lab1_dockerfile"
-BRIDGE, SUBNET = "shipyard-full", "172.31.97.1/24"
 SIZE = 3 * 2**30  # bytes: the base image, and lab 1's image in two versions
 LEFT = 40_000_000  # bytes that are left free: the base image's first layers fit, the packages do not
 
 
 @pytest.fixture
-def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def small(tmp_path: Path) -> Iterator[Path]:
     """A second engine, DOCKER_HOST's from now on, on a disk of its own; yield that disk."""
-    if os.geteuid() != 0 or not shutil.which("dockerd"):
-        pytest.skip("a second engine needs root and dockerd")
     base = engine.client().images.get(versions.PYTHON_IMAGE)
     disk = tmp_path / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "shipyard-test", disk], check=True)
-    address = f"unix://{tmp_path}/docker.sock"
-    command = ["dockerd", "--host", address, "--data-root", disk / "engine", "--exec-root", tmp_path / "run",
-               "--pidfile", tmp_path / "pid", "--bridge", BRIDGE, "--iptables=false", "--ip-masq=false"]  # fmt: skip
-    if engine.missing_capabilities():
-        command += ["--add-runtime", f"shipyard={engine.WRAPPER}", "--default-runtime", "shipyard"]
-    process = None
     try:
-        subprocess.run(["ip", "link", "add", BRIDGE, "type", "bridge"], check=True)
-        subprocess.run(["ip", "address", "add", SUBNET, "dev", BRIDGE], check=True)
-        subprocess.run(["ip", "link", "set", BRIDGE, "up"], check=True)
-        with (tmp_path / "log").open("wb") as log:
-            process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, start_new_session=True)
-        monkeypatch.setenv("DOCKER_HOST", address)
-        wait_until(engine.answers, "the second engine", timeout=60)
-        docker.DockerClient(base_url=address).images.load(base.save(named=True))
-        yield disk
+        with second_engine(tmp_path, disk / "engine") as address:
+            docker.DockerClient(base_url=address).images.load(base.save(named=True))
+            yield disk
     finally:
-        if process:
-            process.terminate()
-            process.wait(60)
-        subprocess.run(["ip", "link", "delete", BRIDGE], check=False)
         subprocess.run(["umount", "-l", disk], check=True)
 
 

@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from autograder.cli.chosen import chosen_labs
+from autograder.cli.grade import line
 from autograder.cli.ground import Context, bring_up, bring_up_sandbox, choose, choose_sandbox
 from autograder.facts import CannotCheck
+from autograder.grading.expecting import expected
 from autograder.grading.grade import grade
 from autograder.grading.outcome import Step
 from autograder.grading.sample import each_once, sample
@@ -98,7 +100,10 @@ def grade_in_rounds(
                 ]  # fmt: skip
                 order.shuffle(learners)
                 for outcome in grade(root, [lab.slug], learners, force=True, progress=tell, jobs=jobs):
-                    tally.add(lab.slug, chosen[outcome.student, lab.slug], outcome)
+                    attempt = chosen[outcome.student, lab.slug]
+                    tally.add(lab.slug, attempt, outcome)
+                    if not expected(attempt, outcome):
+                        board.note(f"[red]✗[/] not as expected: {attempt.name} {line(outcome).strip()}")
 
 
 def counted(tally: Tally, chosen: dict[Handed, Attempt], n: int) -> int:

@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError
 
 from autograder import versions
 from autograder.facts import CannotCheck
-from autograder.ground import engine, golang, node, programs, pulse
+from autograder.ground import commands, engine, golang, node, programs, pulse
 from autograder.ground.images import present
 from autograder.ground.shell import run
 from autograder.ground.step import Step, cache_dir, tools
@@ -89,11 +89,11 @@ def steps() -> list[Step]:
     """Return the steps to a cluster with its registry and addons; one that the user named need only answer."""
     if not own():
         named = Step(f"Cluster {context()}", "you named it", 1, answers, refuse)
-        tool = Step("kubectl", "the learner's command", 200, lambda: bool(shutil.which("kubectl")), build_tools)
+        tool = Step("kubectl", "the learner's command", 200, lambda: bool(shutil.which("kubectl")), commands.build)
         return [named, tool]
     return [
         *node.steps(),
-        Step("kind and kubectl", "the learner's commands", 1, tools_there, install_tools),
+        Step("kind and kubectl", "the learner's commands", 1, commands.there, commands.install),
         Step("Registry", f"images go to localhost:{versions.REGISTRY_PORT}", 3, registry_ready, start_registry),
         Step("Cluster", "kind makes a node of Kubernetes", 40, cluster_ready, create),
         Step("Addons", "metrics, storage, and the registry's name inside the cluster", 25, addons_ready, add),
@@ -106,31 +106,6 @@ def refuse() -> None:
         f"the cluster of context {context()!r} does not answer",
         "Check `kubectl --context … get nodes`; without --context, `shipyard up` brings up an own cluster.",
     )
-
-
-def tools_there() -> bool:
-    """Tell whether kind and kubectl of today's pins are installed."""
-    return all((tools() / name).resolve().parent == golang.folder() and golang.built() for name in ("kind", "kubectl"))
-
-
-def install_tools() -> None:
-    """Link kind and kubectl into our folder, and into the system's where nothing of the name is there."""
-    for name in ("kind", "kubectl"):
-        for place in (tools(), Path("/usr/local/bin")):
-            link = place / name
-            if link.is_symlink() and "shipyard" in str(link.readlink()):
-                link.unlink()
-            if link.exists() or not os.access(place, os.W_OK):
-                continue  # a kubectl of the user's own stays
-            if place == Path("/usr/local/bin") and shutil.which(name):
-                continue
-            link.symlink_to(golang.folder() / name)
-
-
-def build_tools() -> None:
-    """Build kind and kubectl alone, for a cluster that is the user's own."""
-    golang.build()
-    install_tools()
 
 
 def registry_ready() -> bool:

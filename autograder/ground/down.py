@@ -10,7 +10,7 @@ from pathlib import Path
 from docker.errors import APIError
 
 from autograder import versions
-from autograder.ground import cluster, engine, programs
+from autograder.ground import cluster, commands, engine, programs
 from autograder.ground.step import cache_dir, tools
 
 SOCKETS = Path("/run/shipyard")  # of sandboxes; they are gone by then
@@ -25,7 +25,7 @@ def down(say: Callable[[str], None], cache: bool = False) -> list[str]:
     """
     left: list[str] = []
     if engine.answers():
-        if cluster.node_container() is not None and cluster.tools_there():
+        if cluster.node_container() is not None and (tools() / "kind").exists():
             say("the cluster")
             cluster.remove()
         client = engine.client(timeout=120)
@@ -55,12 +55,9 @@ def down(say: Callable[[str], None], cache: bool = False) -> list[str]:
         say("the engine")
         engine.stop()
         left += [f"process {pid} of the engine" for pid in engine.ours()]
-    for name in ("kind", "kubectl"):
-        for link in (tools() / name, Path("/usr/local/bin") / name):
-            if link.is_symlink() and "shipyard" in str(link.readlink()):
-                link.unlink()
-    if programs.plugin().is_symlink() and "shipyard" in str(programs.plugin().readlink()):
-        programs.plugin().unlink()
+    for link in (*commands.places(), programs.plugin()):
+        if commands.ours(link):
+            link.unlink()
     shutil.rmtree(SOCKETS, ignore_errors=True)
     if cache:
         say("the caches")

@@ -21,7 +21,7 @@ from engines import second_engine
 from kubernetes import client as api
 
 from autograder import versions
-from autograder.ground import cluster, engine, images, node, trainer
+from autograder.ground import cluster, commands, engine, images, node, trainer
 from autograder.ground.images import KEY, offline
 from autograder.ground.step import cache_dir, climb
 from autograder.waiting import wait_until
@@ -77,6 +77,7 @@ def second(published: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
         patch.setenv("KUBECONFIG", str(folder / "kubeconfig"))
         patch.setattr(versions, "REGISTRY_PORT", 5011)
         patch.setattr(cluster, "HOSTS", "/etc/containerd/certs.d/localhost:5011")
+        patch.setattr(commands, "SYSTEM", folder)
         patch.setattr(node, "PULLED", f"kindest/node:v1.37.0@{published['kindest/node:v1.37.0']}")
         asked = (images.registry_answers, node.published, trainer.published)
         for one in asked:

@@ -32,7 +32,7 @@ class ServerRun:
     id: str
     name: str
     state: str
-    pipeline_spec: Any = field(repr=False, default=None)
+    compiled: Any = field(repr=False, default=None)  # the pipeline that it runs, as JSON has it
     steps: dict[str, ServerStep] = field(default_factory=dict, hash=False)
 
     @property
@@ -73,4 +73,7 @@ def of(run: Any) -> ServerRun:
         if not name or name == "root" or name.endswith("-driver") or one.child_tasks:
             continue
         steps[name] = ServerStep(name, one.state or "", tuple(sorted(one.outputs or {})))
-    return ServerRun(run.run_id, run.display_name or "", run.state or "", run.pipeline_spec, steps)
+    compiled = run.pipeline_spec
+    if isinstance(compiled, dict) and "pipeline_spec" in compiled:  # beside what only Kubernetes needs
+        compiled = compiled["pipeline_spec"]
+    return ServerRun(run.run_id, run.display_name or "", run.state or "", compiled, steps)

@@ -139,16 +139,23 @@ def read(path: Path) -> Pipeline:
         raise NotThere(f"There is no compiled pipeline {path.name}.", hint) from None
     try:
         found = next(one for one in yaml.safe_load_all(text) if isinstance(one, dict))
-        parsed = json_format.ParseDict(found, spec.PipelineSpec(), ignore_unknown_fields=True)
-    except (yaml.YAMLError, json_format.ParseError, StopIteration, RecursionError) as error:
+    except (yaml.YAMLError, StopIteration, RecursionError) as error:
         raise NotThere(f"{path.name} is no compiled pipeline: {cut(str(error))}", hint) from None
-    pipeline = Pipeline(parsed)
+    return parse(found, path.name, hint)
+
+
+def parse(found: Any, name: str, hint: str = "") -> Pipeline:
+    """Return a pipeline from its compiled form as JSON has it. Raises NotThere where `name` is none."""
+    try:
+        pipeline = Pipeline(json_format.ParseDict(found, spec.PipelineSpec(), ignore_unknown_fields=True))
+    except (json_format.ParseError, RecursionError, TypeError, AttributeError) as error:
+        raise NotThere(f"{name} is no compiled pipeline: {cut(str(error))}", hint) from None
     try:
         if pipeline.steps:
             return pipeline
     except RecursionError:  # groups that hold each other: no compiler writes that
         pass
-    raise NotThere(f"{path.name} holds a pipeline without steps.", hint)
+    raise NotThere(f"{name} holds a pipeline without steps.", hint)
 
 
 def _steps(

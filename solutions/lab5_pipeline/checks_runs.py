@@ -13,6 +13,7 @@ import os
 from autograder.checks import Finding, check
 from autograder.ground.lab_images import PIPELINE_BASE
 from autograder.probes.kfpserver import server_run
+from autograder.probes.pipeline import parse
 from autograder.probes.runs import Attempt
 from autograder.probes.words import cut, listed
 
@@ -24,7 +25,8 @@ from .seen import CLOSE, GOOD, PREFIX, STEPS, Seen, judge_model
     points=2,
     expects="In the runs monday and tuesday, each of the seven steps ran in a container of its own: of the image "
     "pipeline-base, with the command of the compiled pipeline and the label shipyard.run, ended with exit code 0. "
-    "(With KFP_ENDPOINT, the run on that server is judged instead, by what its API tells of the run and its steps.)",
+    "(With KFP_ENDPOINT, the run on that server is judged instead: whether it ran your pipeline.yaml, and how its API "
+    "says that it and its steps ended.)",
     hint="local.init(runner=local.DockerRunner(labels=marks(name), …)); a step that failed says why in runs/NAME.log.",
     chapter="kubeflow#local-runs",
 )
@@ -51,6 +53,9 @@ def on_server(seen: Seen) -> Finding | None:
     if not os.environ.get("KFP_ENDPOINT") or not submitted.is_file():
         return None
     run = server_run(cut(submitted.read_text(encoding="utf-8", errors="replace"), 60))
+    if parse(run.compiled, f"What the run {run.id} on the server was made of").steps != seen.pipeline.steps:
+        return Finding(False, f"The run {run.id} on the server ran another pipeline than pipeline.yaml holds.",
+                       "Compile and hand in again after each change.")  # fmt: skip
     said = f"The run {run.id} is {run.state} on the server; its steps: "
     said += listed([f"{step.name} {step.state}" for step in run.steps.values()], 12)
     missing = [step for step in STEPS if step.replace("_", "-") not in run.steps]

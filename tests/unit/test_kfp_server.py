@@ -2,13 +2,14 @@
 
 import pytest
 from kfp import compiler, dsl
+from kfp_server_api import V2beta1Run
 from kfp_stand_in import stand_in
 
 from autograder.checks import Status, judge
 from autograder.facts import CannotCheck, NotThere, Place
 from autograder.labs import find_lab
 from autograder.notebook.kfpserver import submit
-from autograder.probes.kfpserver import server_run
+from autograder.probes.kfpserver import of, server_run
 
 STEPS = {"load": "SUCCEEDED", "train": "SUCCEEDED", "deploy": "SKIPPED"}
 
@@ -50,6 +51,24 @@ def test_lab_5_is_judged_by_what_the_server_tells(end, passed, package, monkeypa
         result = judge(check, lab.observe(Place(work=tmp_path)))
     assert (result.status is Status.PASS) is passed
     assert f"The run r-1 is {end} on the server" in result.observed
+
+
+def test_a_run_of_another_pipeline_than_the_learners_counts_for_nothing(package, monkeypatch, tmp_path):
+    lab = find_lab("lab5_pipeline")
+    check = next(one for one in lab.checks if one.name == "ran_in_containers")
+    steps = ("load", "validate", "train", "evaluate", "score-serving", "deploy", "report")
+    with stand_in(dict.fromkeys(steps, "SUCCEEDED")) as (address, _):
+        monkeypatch.setenv("KFP_ENDPOINT", address)
+        submit(package, {}, pause=0.01)
+        package.write_text(package.read_text().replace("steps:v1", "steps:v2"))
+        result = judge(check, lab.observe(Place(work=tmp_path)))
+    assert result.status is Status.FAIL
+    assert "another pipeline than pipeline.yaml holds" in result.observed
+
+
+def test_a_pipeline_is_found_beside_what_only_kubernetes_needs():
+    run = V2beta1Run(run_id="r-1", pipeline_spec={"pipeline_spec": {"root": {}}, "platform_spec": {"platforms": {}}})
+    assert of(run).compiled == {"root": {}}
 
 
 def test_the_run_is_followed_until_it_is_over(package, monkeypatch):

@@ -88,7 +88,7 @@ def run(
     climb(docker_steps(), board.say)
     ground: dict[str, Background] = {}
     for layer in needs_of(labs)[1:]:  # each begins when the one below it is done, beside the grading
-        forecast(LAYERS[layer](), board)
+        forecast(LAYERS[layer](), board, " Beside the grading that begins now, it can take twice as long.")
         ground[layer] = Background(LAYERS[layer], board.say, after=next(reversed(ground.values()), None))
     if wanted():
         climb(sandbox_steps(), board.say)

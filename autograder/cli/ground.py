@@ -83,8 +83,8 @@ def bring_up(needs: Iterable[str]) -> dict[str, float]:
         return board.times
 
 
-def forecast(steps: list[Step], board: Board) -> None:
-    """Say what the first run will take and why, before it starts."""
+def forecast(steps: list[Step], board: Board, beside: str = "") -> None:
+    """Say what the first run will take and why, before it starts; `beside` is what else will be at work meanwhile."""
     needed = []
     for step in steps:
         try:
@@ -96,7 +96,7 @@ def forecast(steps: list[Step], board: Board) -> None:
     if total > 60:
         slowest = max(needed, key=lambda step: step.seconds)
         board.note(f"This machine needs about {duration(total)} of preparation, once. "
-                   f"Most of it is “{slowest.name}”: {slowest.why}.")  # fmt: skip
+                   f"Most of it is “{slowest.name}”: {slowest.why}.{beside}")  # fmt: skip
 
 
 def down(cache: bool = typer.Option(False, help="Remove the caches, too.")) -> None:

@@ -13,6 +13,7 @@ from autograder.cli import bench, develop, flaky, grade, ground, labs, regrade
 from autograder.facts import CannotCheck
 from autograder.ground.step import cache_dir
 
+INTERRUPTED = 130  # the code with which typer ends after Ctrl-C
 console = Console(soft_wrap=True)
 typed = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -26,6 +27,9 @@ def app() -> None:
     """Run the command line; a fault is said in plain words, never as a traceback."""
     # A script's `shipyard grade &` inherits "ignore Ctrl-C", and so would all that we start and later interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for other in (signal.SIGTERM, signal.SIGHUP):  # a terminal that is closed, say: tidy up as after Ctrl-C
+        if signal.getsignal(other) is signal.SIG_DFL:  # `nohup` has it ignored
+            signal.signal(other, signal.default_int_handler)
     try:
         typed()
     except CannotCheck as fault:
@@ -38,6 +42,8 @@ def app() -> None:
         console.print(f"[bold red]✗[/] This went wrong in Shipyard itself: {sys.exc_info()[1]}", highlight=False)
         console.print(f"  [bold]What to do:[/] run it again; if it comes back, report it with {log}", highlight=False)
         sys.exit(1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:
+        if isinstance(end, SystemExit) and end.code != INTERRUPTED:
+            raise
         console.print("\nStopped. The same command continues where this one stopped.")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)

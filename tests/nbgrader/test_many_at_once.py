@@ -83,18 +83,20 @@ def test_what_a_notebook_leaves_in_the_background_is_ended(four):
     assert working_in(four) == []
 
 
-def test_interrupted_run_ends_all_slots_and_leaves_nothing_running(four):
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupted_run_ends_all_slots_and_leaves_nothing_running(four, sign):
     for student in ("ada", "bela", "chen"):
         first_answer(four, student, "import time; time.sleep(600)")
-    script = "import sys, pathlib, autograder.grading.grade as g; list(g.grade(pathlib.Path(sys.argv[1]), jobs=3))"
     process = subprocess.Popen(
-        [sys.executable, "-c", script, str(four)], start_new_session=True, stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": str(REPO)},
+        [sys.executable, "-m", "autograder", "grade", "--course", four, "--lab", SLUG, "--no-sandbox", "--jobs", "3"],
+        start_new_session=True, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(REPO)},
     )  # fmt: skip
     started = [four / "autograded" / name / SLUG / "answer.txt" for name in ("ada", "bela", "chen")]
     wait_until(lambda: all(path.exists() for path in started), "three notebooks to run", timeout=120)
-    os.kill(process.pid, signal.SIGINT)
-    assert process.wait(60) != 0
+    os.kill(process.pid, sign)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "The same command continues where this one stopped" in said
     assert working_in(four) == []
     assert not list((four / "autograded").glob("*/*/*.ipynb"))  # nothing half graded looks graded
 

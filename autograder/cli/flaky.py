@@ -115,7 +115,7 @@ def report(tally: Tally, chosen: dict[Handed, Attempt]) -> tuple[Table, int, int
     """Return a line for each attempt, how many gradings differ from the usual one, how many are not as expected."""
     table = Table("Lab", "Attempt", "Graded", "Verdicts that differ", "Not as expected", box=None, pad_edge=False)
     flips = unexpected = 0
-    for (_, slug), one in chosen.items():
+    for (_, slug), one in sorted(chosen.items(), key=lambda each: each[0][1]):
         given = tally.given(slug, one.name)
         (_, usual), _ = given.most_common(1)[0]
         differing = {name for _, other in given for name, *_ in set(other) ^ set(usual)}

@@ -87,6 +87,7 @@ def second(published: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
             one.cache_clear()
         for one in engine.client().containers.list(all=True):
             one.remove(force=True, v=True)
+        engine.client().networks.prune()  # else the bridge of kind's network outlives the engine
     shutil.rmtree(folder / "engine", ignore_errors=True)  # pytest keeps its folders for a while
 
 

@@ -25,6 +25,7 @@ from autograder.labs import Lab
 from autograder.sandbox import wanted
 from autograder.sandbox.image import steps as sandbox_steps
 
+BESIDE = " Beside the grading that begins now, it can take twice as long."
 LEARNERS = 8  # in the sample class: some right, some wrong, some broken
 
 
@@ -88,7 +89,8 @@ def run(
     climb(docker_steps(), board.say)
     ground: dict[str, Background] = {}
     for layer in needs_of(labs)[1:]:  # each begins when the one below it is done, beside the grading
-        forecast(LAYERS[layer](), board, " Beside the grading that begins now, it can take twice as long.")
+        later = layer not in needs_of(labs[:1])
+        forecast(LAYERS[layer](), board, BESIDE if later else "")
         ground[layer] = Background(LAYERS[layer], board.say, after=next(reversed(ground.values()), None))
     if wanted():
         climb(sandbox_steps(), board.say)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from autograder import versions
 from autograder.ground import golang, node, programs
-from autograder.ground.images import KEY, bootstrap, key_of, present, tools_there
+from autograder.ground.images import KEY, bootstrap, key_of, packages_step, present
 from autograder.ground.lab_images import wheel_house
-from autograder.ground.shell import apt_install, run
+from autograder.ground.shell import run
 from autograder.ground.step import Step, cache_dir
 from autograder.labs import checkout
 
@@ -65,9 +65,7 @@ def package() -> list[Path]:
 def steps() -> list[Step]:
     """Return the steps to the sandbox's image."""
     return [
-        Step("Build packages", "the sandbox's image is made from Debian packages", 15,
-             lambda: present(ROOTFS) or tools_there(),
-             lambda: apt_install(versions.BUILD_PACKAGES, cache_dir() / "apt.log")),
+        packages_step(lambda: present(ROOTFS)),
         Step("Image sandbox", "each submission is graded in a container of its own", 110, ready, build),
     ]  # fmt: skip
 

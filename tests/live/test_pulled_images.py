@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import os
 import shutil
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from autograder.waiting import wait_until
 
 pytestmark = [pytest.mark.docker, pytest.mark.cluster, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 OURS = f"localhost:{versions.REGISTRY_PORT}"
+NODE = versions.NODE_IMAGE.partition("@")[0]
 BARE = "rm -rf /opt/wheels /etc/pip.conf"
 RENAMED = """FROM {built}
 RUN (containerd > /dev/null 2>&1 & echo $! > /tmp/pid) && until ctr version > /dev/null 2>&1; do sleep 0.1; done \\
@@ -50,8 +50,8 @@ def published() -> dict[str, str]:
     container.remove()
     host.images.get(f"{python}:3.11-slim").tag(python, "3.11")
     dockerfile = RENAMED.format(built=node.BUILT, version=versions.KUBERNETES, prefix=node.PREFIX, metrics=node.METRICS)
-    kindest = f"{OURS}/kindest/node:v1.37.0"
-    host.images.build(fileobj=context(dockerfile), custom_context=True, tag=kindest)
+    kindest = f"{OURS}/{NODE}"
+    host.images.build(fileobj=io.BytesIO(dockerfile.encode()), tag=kindest)
     names = (f"{python}:3.11-slim", f"{python}:3.11", kindest)
     for name in names:
         assert '"error"' not in host.images.push(name)
@@ -78,7 +78,7 @@ def second(published: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
         patch.setattr(versions, "REGISTRY_PORT", 5011)
         patch.setattr(cluster, "HOSTS", "/etc/containerd/certs.d/localhost:5011")
         patch.setattr(commands, "SYSTEM", folder)
-        patch.setattr(node, "PULLED", f"kindest/node:v1.37.0@{published['kindest/node:v1.37.0']}")
+        patch.setattr(node, "PULLED", f"{NODE}@{published[NODE]}")
         asked = (images.registry_answers, node.published, trainer.published)
         for one in asked:
             one.cache_clear()
@@ -97,16 +97,6 @@ def link(source: str, target: str) -> None:
         os.link(source, target, follow_symlinks=False)
     except OSError:
         shutil.copy2(source, target)
-
-
-def context(dockerfile: str) -> io.BytesIO:
-    data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode="w") as tar:
-        text = tarfile.TarInfo("Dockerfile")
-        text.size = len(dockerfile)
-        tar.addfile(text, io.BytesIO(dockerfile.encode()))
-    data.seek(0)
-    return data
 
 
 def climbed(steps) -> list[str]:
@@ -139,7 +129,7 @@ def test_a_cluster_stands_on_the_pulled_node_with_metrics_and_storage(second: Pa
     assert not {"Node binaries", "Build packages"} & set(done)
     with pytest.raises(docker.errors.ImageNotFound):
         engine.client().images.get(node.BUILT)
-    assert published["kindest/node:v1.37.0"] in str(cluster.node_container().image.attrs["RepoDigests"])
+    assert published[NODE] in str(cluster.node_container().image.attrs["RepoDigests"])
     classes = api.StorageV1Api(cluster.connection()).list_storage_class().items
     assert [one.metadata.annotations["storageclass.kubernetes.io/is-default-class"] for one in classes] == ["true"]
     custom = api.CustomObjectsApi(cluster.connection())

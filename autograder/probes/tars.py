@@ -40,13 +40,3 @@ def members(tar: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInfo]]:
         if not member.isdir() and not posixpath.basename(path).startswith(".wh."):
             yield path, member
         tar.members.clear()  # TarFile remembers every member otherwise
-
-
-def holds(file: io.BufferedIOBase, needle: bytes, piece: int = 1 << 20) -> bool:
-    """Say whether bytes occur in a file, also across the borders of the pieces it is read in."""
-    before = b""
-    while read := file.read(piece):
-        if needle in before + read:
-            return True
-        before = (before + read)[-(len(needle) - 1) :] if len(needle) > 1 else b""
-    return False

@@ -21,30 +21,33 @@ ASIDE = ("autograder/cli", "__pycache__")  # commands print verdicts, they give 
 
 
 class Tally:
-    """Count verdicts in a file: a line for each grading, with the code that judged.
+    """Count verdicts in a file: a line for each outcome that an attempt was given, and how often.
 
-    Only gradings by the code as it is now are counted; those by other code stay
-    in the file.
+    The file is part of the course: another machine goes on counting. What a lab's
+    attempts were given by other code than today's goes when the first is counted anew.
 
-    >>> tally = Tally(Path("build/flaky.jsonl"), {"lab1_dockerfile": "b01e85f"})
+    >>> tally = Tally(Path("docs/flaky.jsonl"), {"lab1_dockerfile": "b01e85f"}, "sandbox")
     >>> tally.given("lab1_dockerfile", "reference").total()
     0
     """
 
-    def __init__(self, path: Path, code: dict[str, str]):
-        self._path, self._code = path, code
+    def __init__(self, path: Path, code: dict[str, str], where: str):
+        self._path, self._code, self._where = path, code, where
         self._given: dict[tuple[str, str], Counter[Given]] = defaultdict(Counter)
+        self._others: list[str] = []  # of labs, or of a place, that are not counted now
         for line in path.read_text().splitlines() if path.is_file() else ():
-            with suppress(ValueError):  # half a line, of a run that was killed
+            with suppress(ValueError):  # half a line, of a file that was cut off
                 one = json.loads(line)
-                if one["code"] == code.get(one["lab"]):
+                if one["lab"] not in code or one["where"] != where:
+                    self._others.append(line)
+                elif one["code"] == code[one["lab"]]:
                     found = one["expected"], tuple((name, status, points) for name, status, points in one["verdicts"])
-                    self._given[one["lab"], one["attempt"]][found] += 1
+                    self._given[one["lab"], one["attempt"]][found] += one["times"]
 
     def forget(self) -> None:
-        """Forget all that was counted."""
+        """Forget what was counted of these labs."""
         self._given.clear()
-        self._path.unlink(missing_ok=True)
+        self._write()
 
     def given(self, slug: str, attempt: str) -> Counter[Given]:
         """Return how often each outcome was given to an attempt."""
@@ -52,18 +55,25 @@ class Tally:
 
     def add(self, slug: str, attempt: Attempt, outcome: Outcome) -> None:
         """Count one more grading, and write it down."""
-        fine, found = expected(attempt, outcome), verdicts(outcome)
-        self._given[slug, attempt.name][fine, found] += 1
+        self._given[slug, attempt.name][expected(attempt, outcome), verdicts(outcome)] += 1
+        self._write()
+
+    def _write(self) -> None:
+        lines = [
+            json.dumps({"lab": slug, "where": self._where, "attempt": attempt, "times": times,
+                        "expected": fine, "code": self._code[slug], "verdicts": found})
+            for (slug, attempt), given in self._given.items() for (fine, found), times in given.items()
+        ]  # fmt: skip
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        one = {"code": self._code[slug], "lab": slug, "attempt": attempt.name, "expected": fine, "verdicts": found}
-        with self._path.open("a") as file:
-            file.write("\n" + json.dumps(one))  # the line break first: half a line before it harms none
+        unfinished = self._path.with_suffix(".unfinished")
+        unfinished.write_text("".join(f"{line}\n" for line in sorted([*self._others, *lines])))
+        unfinished.replace(self._path)  # at once: a run may be killed at any moment
 
 
 def tally_of(labs: Sequence[Lab], sandbox: bool) -> Tally:
     """Return what has been counted for these labs, in sandboxes or outside."""
-    circumstance = "sandbox" if sandbox else "engine"
-    return Tally(course_root() / "build" / "flaky.jsonl", {one.slug: code_of(one, circumstance) for one in labs})
+    where = "sandbox" if sandbox else "engine"
+    return Tally(course_root() / "docs" / "flaky.jsonl", {one.slug: code_of(one) for one in labs}, where)
 
 
 def verdicts(outcome: Outcome) -> tuple[Verdict, ...]:
@@ -72,10 +82,10 @@ def verdicts(outcome: Outcome) -> tuple[Verdict, ...]:
     return found or ((str(outcome.standing), "", 0.0),)
 
 
-def code_of(lab: Lab, *circumstances: str) -> str:
+def code_of(lab: Lab) -> str:
     """Return a digest of all that a verdict on this lab hangs on; an edit to it begins a new count."""
     root = checkout()
-    parts: list[str | Path] = list(circumstances)
+    parts: list[str | Path] = []
     for place in (*(root / name for name in JUDGING), lab.folder):
         for path in [place] if place.is_file() else sorted(place.rglob("*")):
             name = path.relative_to(place.parent).as_posix()

@@ -16,45 +16,66 @@ def outcome(status: Status) -> Outcome:
     return Outcome("ada", LAB, Standing.GRADED, results=(Result("answers", status, points, 2.0, "an answer", "one"),))
 
 
-def test_a_count_goes_on_after_a_run_that_was_killed_while_it_wrote(tmp_path):
+def test_a_count_goes_on_after_a_run_that_was_cut_off(tmp_path):
     path = tmp_path / "counts" / "flaky.jsonl"
-    Tally(path, {LAB: "a"}).add(LAB, REFERENCE, outcome(Status.PASS))
-    path.write_text(path.read_text() + "\n" + path.read_text().strip()[:40])
-    Tally(path, {LAB: "a"}).add(LAB, REFERENCE, outcome(Status.PASS))
-    assert counted(Tally(path, {LAB: "a"}), CHOSEN, 20) == 2
+    Tally(path, {LAB: "a"}, "sandbox").add(LAB, REFERENCE, outcome(Status.PASS))
+    path.write_text(path.read_text() + path.read_text()[:40])
+    Tally(path, {LAB: "a"}, "sandbox").add(LAB, REFERENCE, outcome(Status.PASS))
+    assert counted(Tally(path, {LAB: "a"}, "sandbox"), CHOSEN, 20) == 2
 
 
 def test_more_gradings_than_asked_for_are_not_counted_twice(tmp_path):
-    tally = Tally(tmp_path / "flaky.jsonl", {LAB: "a"})
+    tally = Tally(tmp_path / "flaky.jsonl", {LAB: "a"}, "sandbox")
     for _ in range(3):
         tally.add(LAB, REFERENCE, outcome(Status.PASS))
     assert counted(tally, CHOSEN, 2) == 2
 
 
-def test_other_code_begins_a_new_count_and_leaves_the_old_one(tmp_path):
+def test_other_code_begins_a_new_count_and_the_old_one_goes(tmp_path):
     path = tmp_path / "flaky.jsonl"
-    Tally(path, {LAB: "a"}).add(LAB, REFERENCE, outcome(Status.PASS))
-    assert counted(Tally(path, {LAB: "b"}), CHOSEN, 20) == 0
-    assert counted(Tally(path, {LAB: "a"}), CHOSEN, 20) == 1
+    Tally(path, {LAB: "a"}, "sandbox").add(LAB, REFERENCE, outcome(Status.PASS))
+    other = Tally(path, {LAB: "b"}, "sandbox")
+    assert counted(other, CHOSEN, 20) == 0
+    other.add(LAB, REFERENCE, outcome(Status.PASS))
+    assert len(path.read_text().splitlines()) == 1
+
+
+def test_other_labs_and_places_are_counted_beside_each_other(tmp_path):
+    path = tmp_path / "flaky.jsonl"
+    Tally(path, {LAB: "a"}, "sandbox").add(LAB, REFERENCE, outcome(Status.PASS))
+    Tally(path, {"lab3_deploy": "a"}, "sandbox").add("lab3_deploy", REFERENCE, outcome(Status.PASS))
+    outside = Tally(path, {LAB: "a"}, "engine")
+    outside.add(LAB, REFERENCE, outcome(Status.PASS))
+    outside.forget()
+    assert counted(outside, CHOSEN, 20) == 0
+    assert counted(Tally(path, {LAB: "a"}, "sandbox"), CHOSEN, 20) == 1
+    assert len(path.read_text().splitlines()) == 2
+
+
+def test_the_same_outcome_takes_one_line_however_often_it_was_given(tmp_path):
+    path = tmp_path / "flaky.jsonl"
+    for _ in range(20):
+        Tally(path, {LAB: "a"}, "sandbox").add(LAB, REFERENCE, outcome(Status.PASS))
+    assert len(path.read_text().splitlines()) == 1
+    assert counted(Tally(path, {LAB: "a"}, "sandbox"), CHOSEN, 20) == 20
 
 
 def test_a_verdict_that_flips_is_counted_and_named_also_over_two_runs(tmp_path):
     path = tmp_path / "flaky.jsonl"
     for status in (Status.PASS, Status.PASS, Status.FAIL):
-        Tally(path, {LAB: "a"}).add(LAB, REFERENCE, outcome(status))
-    table, differed, unexpected = report(Tally(path, {LAB: "a"}), CHOSEN)
+        Tally(path, {LAB: "a"}, "sandbox").add(LAB, REFERENCE, outcome(status))
+    table, differed, unexpected = report(Tally(path, {LAB: "a"}, "sandbox"), CHOSEN)
     assert (differed, unexpected) == (1, 1)
     assert [list(column.cells) for column in table.columns][2:4] == [["3"], ["answers"]]
 
 
 def test_a_fault_of_the_grader_differs_from_a_verdict(tmp_path):
-    tally = Tally(tmp_path / "flaky.jsonl", {LAB: "a"})
+    tally = Tally(tmp_path / "flaky.jsonl", {LAB: "a"}, "sandbox")
     tally.add(LAB, REFERENCE, outcome(Status.PASS))
     tally.add(LAB, REFERENCE, Outcome("ada", LAB, Standing.FAULT, "the engine went away"))
     assert report(tally, CHOSEN)[1:] == (1, 1)
 
 
-def test_the_code_that_judged_differs_from_lab_to_lab_and_in_and_out_of_sandboxes():
-    labs = [find_lab(LAB), find_lab("lab3_deploy")]
-    assert len({code_of(lab, where) for lab in labs for where in ("sandbox", "engine")}) == 4
-    assert code_of(labs[0], "engine") == code_of(labs[0], "engine")
+def test_the_code_that_judged_differs_from_lab_to_lab():
+    first, second = find_lab(LAB), find_lab("lab3_deploy")
+    assert code_of(first) == code_of(first) != code_of(second)

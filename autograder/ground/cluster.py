@@ -23,6 +23,7 @@ from autograder.ground.images import present
 from autograder.ground.shell import run
 from autograder.ground.step import Step, cache_dir, tools
 from autograder.labs import checkout
+from autograder.probes.execs import run_in
 from autograder.waiting import TimedOut, wait_until
 
 NODE = f"{versions.CLUSTER}-control-plane"
@@ -190,7 +191,7 @@ def restart_kubelet(container: Container) -> None:
     """
     # A node on which nothing can be run is made anew, if it does not come back.
     with suppress(APIError, OSError):  # requests' exceptions are OSErrors
-        container.exec_run(["systemctl", "restart", "--no-block", "kubelet"])
+        run_in(container, ["systemctl", "restart", "--no-block", "kubelet"])
 
 
 def current_context() -> str | None:
@@ -220,7 +221,7 @@ def addons_ready() -> bool:
 def registry_linked() -> bool:
     """Tell whether images named localhost:5001/… reach the registry from the node."""
     container = node_container()
-    code, _ = container.exec_run(["test", "-f", f"{HOSTS}/hosts.toml"])
+    code, _ = run_in(container, ["test", "-f", f"{HOSTS}/hosts.toml"])
     joined = engine.client().containers.get(versions.REGISTRY_NAME).attrs["NetworkSettings"]["Networks"]
     return code == 0 and "kind" in joined
 
@@ -230,7 +231,7 @@ def add() -> None:
     client = engine.client()
     hosts = f'[host."http://{versions.REGISTRY_NAME}:5000"]'
     container = node_container()
-    container.exec_run(["sh", "-c", f"mkdir -p {HOSTS} && echo '{hosts}' > {HOSTS}/hosts.toml"])
+    run_in(container, ["sh", "-c", f"mkdir -p {HOSTS} && echo '{hosts}' > {HOSTS}/hosts.toml"])
     registry = client.containers.get(versions.REGISTRY_NAME)
     if "kind" not in registry.attrs["NetworkSettings"]["Networks"]:
         client.networks.get("kind").connect(registry)

@@ -24,6 +24,7 @@ from autograder.ground.images import key_of, present, registry_answers
 from autograder.ground.shell import run
 from autograder.ground.step import Step, cache_dir, tools
 from autograder.labs import checkout
+from autograder.probes.execs import run_in
 from autograder.waiting import TimedOut, wait_until
 
 GROUP, VERSION, RUNTIMES = "trainer.kubeflow.org", "v1alpha1", "clustertrainingruntimes"
@@ -121,7 +122,7 @@ def images_there() -> bool:
     """Tell whether the node has the controllers' images; pulled ones it fetches by itself."""
     if published():
         return True
-    listed = cluster.node_container().exec_run(["ctr", "-n", "k8s.io", "images", "ls", "-q"]).output.decode()
+    listed = run_in(cluster.node_container(), ["ctr", "-n", "k8s.io", "images", "ls", "-q"]).output.decode()
     return set(images().values()) <= set(listed.split())
 
 

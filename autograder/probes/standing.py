@@ -22,6 +22,7 @@ from autograder.probes.container import _learners, health_log
 from autograder.probes.docker import Docker
 from autograder.probes.doors import doors
 from autograder.probes.engine import LABEL, asking, said
+from autograder.probes.execs import run_in
 from autograder.probes.http import Answer, Unreachable, ask
 from autograder.probes.words import cut, listed, tail
 
@@ -135,12 +136,12 @@ class Standing:
         """Run a command inside and return its exit code and what it wrote."""
         with asking("run a command in a container"):
             try:
-                done = self._made.exec_run(list(command))
+                done = run_in(self._made, command)
             except APIError as error:
                 if error.status_code == 409:
                     raise NotThere(f"The container {self.name} does not run: {cut(said(error))}") from error
                 raise
-        return done.exit_code, done.output.decode("utf-8", "replace")
+        return done.code, done.output.decode("utf-8", "replace")
 
     def start(self) -> None:
         """Start it again where it has ended, as a check that let it end must."""
@@ -168,7 +169,7 @@ class Standing:
                 "`--publish 127.0.0.1:OUTSIDE:INSIDE`: first the machine's port, then the container's.",
             )
         with doors(self.docker.host) as reach:
-            yield f"http://127.0.0.1:{reach(outside)}"
+            yield f"http://{reach(outside)}"
 
 
 def answered(url: str, path: str = "/readyz", seconds: float = 60) -> Answer:

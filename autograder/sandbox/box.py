@@ -27,6 +27,7 @@ from autograder import versions
 from autograder.facts import CannotCheck
 from autograder.ground import engine
 from autograder.probes.doors import Door
+from autograder.probes.execs import run_in
 from autograder.sandbox import folders, image
 from autograder.sandbox.limits import Limits
 from autograder.waiting import TimedOut, wait_until
@@ -103,8 +104,7 @@ class Box:
     def run(self, command: Sequence[str], user: str = "root", seconds: float = 60) -> tuple[int, bytes]:
         """Run a command inside and return its exit code and output. Raises CannotCheck where the sandbox is gone."""
         try:
-            done = self.container.exec_run(list(command), user=user)
-            return done.exit_code, done.output
+            return run_in(self.container, command, user=user)
         except (DockerException, OSError) as error:
             raise CannotCheck(f"The sandbox does not answer: {error}", "Grade again.") from error
 

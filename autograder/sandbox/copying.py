@@ -7,12 +7,14 @@ import shutil
 import stat
 import tarfile
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from docker.errors import DockerException
 
 from autograder.facts import CannotCheck
+from autograder.probes.execs import stdout_of
+from autograder.probes.tars import Stream
 from autograder.sandbox.box import Box
 from autograder.sandbox.limits import Limits
 
@@ -56,14 +58,12 @@ def take_back(it: Box, work: Path, keep: str) -> list[str]:
         if it.out_of_memory():
             return ["everything: the notebook used up the sandbox's memory"]
         raise
-    api = it.container.client.api
     try:
-        run = api.exec_create(it.container.id, ["tar", "-C", "/work", "--one-file-system", "-c", "."], user="root")
-        pieces = api.exec_start(run["Id"], stream=True, demux=True)
+        pieces = stdout_of(it.container, ["tar", "-C", "/work", "--one-file-system", "-c", "."], user="root")
         with tempfile.TemporaryDirectory(dir=work.parent, prefix=".shipyard-") as scratch:
             fresh = Path(scratch) / "work"
             fresh.mkdir()
-            left_out = unpack(_Stream(out for out, _ in pieces if out), fresh, it.limits)
+            left_out = unpack(io.BufferedReader(Stream(pieces)), fresh, it.limits)
             for old in work.iterdir():
                 if old.name != keep:
                     shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
@@ -75,7 +75,7 @@ def take_back(it: Box, work: Path, keep: str) -> list[str]:
     return left_out
 
 
-def unpack(stream: io.RawIOBase, target: Path, limits: Limits) -> list[str]:
+def unpack(stream: IO[bytes], target: Path, limits: Limits) -> list[str]:
     """Write the files of a tar stream below a folder; return a line for each thing that was left out.
 
     Nothing in the stream can lead elsewhere: links and devices are not made,
@@ -120,35 +120,3 @@ def _odd(path: PurePosixPath, entry: tarfile.TarInfo) -> str:
     if not entry.isdir() and not entry.isreg():
         return "no file"
     return ""
-
-
-class _Stream(io.RawIOBase):
-    """Read from pieces as they come."""
-
-    def __init__(self, pieces: Iterator[bytes]):
-        self._pieces, self._rest = pieces, b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer) -> int:
-        while not self._rest:
-            self._rest = next(self._pieces, None)
-            if self._rest is None:
-                self._rest = b""
-                return 0
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
-
-    def read(self, size: int = -1) -> bytes:
-        # tarfile takes a short read for the end
-        parts, wanted = [], size
-        while wanted:
-            piece = super().read(wanted)
-            if not piece:
-                break
-            parts.append(piece)
-            wanted -= len(piece)
-        return b"".join(parts)

@@ -19,6 +19,7 @@ from kubernetes.client.exceptions import ApiException
 from autograder.facts import CannotCheck
 from autograder.ground import cluster
 from autograder.ground.locks import alone
+from autograder.probes.execs import run_in
 from autograder.sandbox import image
 from autograder.waiting import TimedOut, wait_until
 
@@ -52,8 +53,8 @@ def fence(api: client.ApiClient) -> None:
         if _stands(node, plugin):  # another grader has built it meanwhile
             return
         node.put_archive(FOLDER, _packed(plugin))
-        done = node.exec_run(["sh", "-c", ADD])
-        if done.exit_code:
+        done = run_in(node, ["sh", "-c", ADD])
+        if done.code:
             said = done.output.decode(errors="replace")
             raise CannotCheck(f"Pods cannot be kept from each other: {said}", "Run `shipyard doctor`.")
         try:
@@ -63,12 +64,11 @@ def fence(api: client.ApiClient) -> None:
 
 
 def _stands(node: Container, plugin: bytes) -> bool:
-    done = node.exec_run(["sh", "-c", f"{CALLED} && cat {FOLDER}/{PLUGIN}"])
-    return done.exit_code == 0 and done.output == plugin
+    return run_in(node, ["sh", "-c", f"{CALLED} && cat {FOLDER}/{PLUGIN}"]) == (0, plugin)
 
 
 def _called(node: Container) -> bool:
-    return node.exec_run(["sh", "-c", CALLED]).exit_code == 0
+    return run_in(node, ["sh", "-c", CALLED]).code == 0
 
 
 def _try(core: client.CoreV1Api, apps: client.AppsV1Api, node: Container) -> None:

@@ -26,6 +26,7 @@ from autograder.facts import CannotCheck
 from autograder.ground import cluster, engine
 from autograder.ground.images import key_of
 from autograder.ground.locks import alone
+from autograder.probes.execs import run_in
 from autograder.sandbox import folders, image
 from autograder.sandbox.fence import fence
 from autograder.waiting import TimedOut, wait_until
@@ -115,7 +116,7 @@ def forget_images(token: str, keep: set[str]) -> None:
     node = cluster.node_container()
     if node is None:
         return
-    _, listed = node.exec_run(["ctr", "-n", "k8s.io", "images", "ls"], stderr=False)
+    _, listed = run_in(node, ["ctr", "-n", "k8s.io", "images", "ls"], stderr=False)
     names: dict[str, str] = {}
     for line in listed.decode(errors="replace").splitlines()[1:]:
         words = line.split()
@@ -129,13 +130,13 @@ def forget_images(token: str, keep: set[str]) -> None:
         kept = f"{NAME}/seed/image:{digest[7:19]}"
         if kept not in names:
             source = next(name for name, its in ours.items() if its == digest)
-            node.exec_run(["ctr", "-n", "k8s.io", "images", "tag", source, kept])
+            run_in(node, ["ctr", "-n", "k8s.io", "images", "tag", source, kept])
             names[kept] = digest
     others = {digest for name, digest in names.items() if name not in ours and not name.startswith("sha256:")}
     # The node also keeps each image under its own digest: that name goes with the last other one.
     alone = [name for name, digest in names.items() if name.startswith("sha256:")
              and digest in ours.values() and digest not in others]  # fmt: skip
-    node.exec_run(["ctr", "-n", "k8s.io", "images", "rm", *ours, *alone])
+    run_in(node, ["ctr", "-n", "k8s.io", "images", "rm", *ours, *alone])
 
 
 def images_of(token: str) -> list[str]:
@@ -143,7 +144,7 @@ def images_of(token: str) -> list[str]:
     node = cluster.node_container()
     if node is None:
         return []
-    _, listed = node.exec_run(["ctr", "-n", "k8s.io", "images", "ls", "-q"], stderr=False)
+    _, listed = run_in(node, ["ctr", "-n", "k8s.io", "images", "ls", "-q"], stderr=False)
     return [name for name in listed.decode(errors="replace").split() if name.startswith(f"{NAME}/{token}/")]
 
 
@@ -180,7 +181,7 @@ def _tell_node() -> None:
     node = cluster.node_container()
     if node is None:
         raise CannotCheck("The cluster's node does not run.", "Run `shipyard up`, then grade again.")
-    node.exec_run(["sh", "-c", f"mkdir -p {HOSTS} && echo '{hosts}' > {HOSTS}/hosts.toml"])
+    run_in(node, ["sh", "-c", f"mkdir -p {HOSTS} && echo '{hosts}' > {HOSTS}/hosts.toml"])
 
 
 def _policies() -> list[Path]:

@@ -15,7 +15,7 @@ from docker.errors import APIError, NotFound
 from docker.models.containers import Container as EngineContainer
 
 from autograder.facts import CannotCheck, NotThere
-from autograder.probes.doors import doors
+from autograder.probes.doors import doors, local
 from autograder.probes.engine import LABEL, asking, said
 from autograder.probes.http import Answer, Unreachable, ask
 from autograder.probes.image import Image
@@ -54,10 +54,9 @@ class Container:
         self,
         made: EngineContainer,
         port: int,
-        address: str = "127.0.0.1",
-        reach: Callable[[int], int] = lambda published: published,
+        reach: Callable[[int], str] = local,
     ):
-        self._made, self.port, self._address, self._reach = made, port, address, reach
+        self._made, self.port, self._reach = made, port, reach
 
     def __repr__(self) -> str:
         return f"Container({self._made.name}, {self._made.status})"
@@ -73,7 +72,7 @@ class Container:
         bound = (self._made.attrs["NetworkSettings"]["Ports"] or {}).get(f"{self.port}/tcp")
         if not bound:
             raise self._ended()
-        return f"http://{self._address}:{self._reach(int(bound[0]['HostPort']))}"
+        return f"http://{self._reach(int(bound[0]['HostPort']))}"
 
     @property
     def status(self) -> str:

@@ -29,6 +29,7 @@ from .seen import (
     SERVICES,
     VOLUME,
     Seen,
+    by_gateway,
     examples,
     predicted,
 )
@@ -178,7 +179,7 @@ def calls_by_name(seen: Seen) -> Finding:
                        "The next container may get another address; its name stays.")  # fmt: skip
     rows = examples()
     info = seen.info  # the model is ready
-    answer = ask("POST", f"{seen.gateway_url}/predict", json={"instances": rows})
+    answer = by_gateway(seen.gateway_url, rows)
     if predicted(answer, rows) is None:
         return Finding(False, f"The gateway answered: {answer}")
     if answer.json.get("pod") != info.get("pod"):
@@ -225,7 +226,7 @@ def runs_by_digest(seen: Seen) -> Finding:
 )
 def compose_runs(seen: Seen) -> Finding:
     rows = examples()
-    answer = ask("POST", f"{seen.compose_url}/predict", json={"instances": rows})
+    answer = by_gateway(seen.compose_url, rows)
     if predicted(answer, rows) is None:
         return Finding(False, f"All services run, but the gateway answered: {answer}")
     return Finding(True, f"{len(SERVICES)} services run, and the gateway passes predictions on.")

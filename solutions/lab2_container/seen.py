@@ -29,6 +29,7 @@ MODEL_PORT, GATEWAY_PORT, COMPOSE_PORT = 8020, 8021, 8022
 SERVICES = ("model", "gateway", "redis")
 NAMED = "pier-7"
 BACK_SECONDS, HEALTH_SECONDS = 60, 60
+GATEWAY_SECONDS = 20  # it waits for the model itself, and before that until its name is looked up
 ON_LEARNERS_ENGINE = True  # what is judged are the containers that run: a sandbox keeps its engine for the judge
 MADE = Made(
     containers=(MODEL, GATEWAY, PINNED), networks=(NETWORK,), volumes=(VOLUME,), projects=(PROJECT,),
@@ -178,7 +179,7 @@ class Seen(Observation):
 
     def count(self) -> int:
         """Return how many predictions are counted. Raises NotThere where nobody counts."""
-        answer = ask("GET", f"{self.compose_url}/count")
+        answer = ask("GET", f"{self.compose_url}/count", timeout=GATEWAY_SECONDS)
         number = answer.json.get("predictions") if isinstance(answer.json, dict) else None
         if answer.status != 200 or not isinstance(number, int):
             raise NotThere(f"The gateway does not count: GET /count answers {answer}")
@@ -193,11 +194,11 @@ class Seen(Observation):
             )  # fmt: skip
         try:
             new = Standing(self.docker, made)
-            wait_until(lambda: new.run("redis-cli", "PING")[1].strip() == "PONG", "Redis", 20, failures=(NotThere,))
+            wait_until(lambda: new.run("redis-cli", "PING")[1].strip() == "PONG", "Redis", 60, failures=(NotThere,))
             return new.run("redis-cli", "GET", "predictions")[1].strip()
         except TimedOut as late:
             if new.status == "running":
-                raise CannotCheck("A new Redis did not answer within 20 s.", "Grade again.") from late
+                raise CannotCheck("A new Redis did not answer within 60 s.", "Grade again.") from late
             return ""
         finally:
             with suppress(APIError):
@@ -206,8 +207,13 @@ class Seen(Observation):
     def counting(self, rows: list[list[int]]) -> tuple[Answer, int]:
         """Ask the compose project's gateway, and return its answer and by how much the count has grown."""
         before = self.count()
-        answer = ask("POST", f"{self.compose_url}/predict", json={"instances": rows})
+        answer = by_gateway(self.compose_url, rows)
         return answer, self.count() - before
+
+
+def by_gateway(url: str, rows: list[list[int]]) -> Answer:
+    """Ask a gateway for predictions."""
+    return ask("POST", f"{url}/predict", json={"instances": rows}, timeout=GATEWAY_SECONDS)
 
 
 def settled(url: str, seconds: float = 60) -> Answer:

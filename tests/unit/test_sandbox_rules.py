@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from autograder.probes.doors import Door, doors
+from autograder.probes.http import Unreachable, ask
 from autograder.sandbox import folders, network
 from autograder.sandbox.copying import TooMuch, hand_in, unpack
 from autograder.sandbox.limits import Limits
@@ -95,6 +96,11 @@ def test_handing_in_follows_no_links_and_keeps_to_the_limits(tmp_path: Path):
         hand_in(work, box)
 
 
+def joined(address: str) -> socket.socket:
+    host, port = address.split(":")
+    return socket.create_connection((host, int(port)), timeout=2)
+
+
 def test_a_door_leads_to_the_port_that_it_names(tmp_path: Path):
     path, heard = tmp_path / "ports.sock", []
     server = socket.socket(socket.AF_UNIX)
@@ -108,25 +114,38 @@ def test_a_door_leads_to_the_port_that_it_names(tmp_path: Path):
             client.sendall(b"answer")
 
     threading.Thread(target=serve, daemon=True).start()
-    with doors(f"unix://{tmp_path}/docker.sock") as reach, socket.create_connection(("127.0.0.1", reach(8080))) as one:
+    with doors(f"unix://{tmp_path}/docker.sock") as reach, joined(reach(8080)) as one:
         one.sendall(b"question\n")
         assert one.makefile("rb").read() == b"answer"
     assert heard == [b"8080\n", b"question\n"]
     server.close()
 
 
+def test_two_sandboxes_have_the_same_port_and_a_learner_reads_no_other(tmp_path: Path):
+    (tmp_path / "ports.sock").touch()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with doors(f"unix://{tmp_path}/docker.sock") as one, doors(f"unix://{tmp_path}/docker.sock") as other:
+        assert one(port) != other(port)
+        for address in (one(port), other(port)):
+            with pytest.raises(
+                Unreachable, match=rf"^GET http://127\.0\.0\.1:{port}/readyz: the connection was closed"
+            ):
+                ask("GET", f"http://{address}/readyz")
+
+
 def test_ports_of_an_ordinary_engine_are_reached_as_they_are(tmp_path: Path):
     with doors(f"unix://{tmp_path}/docker.sock") as reach:
-        assert reach(8080) == 8080
+        assert reach(8080) == "127.0.0.1:8080"
     with doors("tcp://127.0.0.1:2375") as reach:
-        assert reach(8080) == 8080
+        assert reach(8080) == "127.0.0.1:8080"
 
 
 def test_a_closed_door_lets_nobody_in(tmp_path: Path):
     with Door(tmp_path / "nothing.sock") as door:
-        port = door.port
+        address = door.address
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), timeout=2)
+        joined(address)
 
 
 def test_two_runs_of_one_submission_have_names_that_cannot_be_guessed():

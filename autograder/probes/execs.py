@@ -11,6 +11,7 @@ run_in(container, ["redis-cli", "GET", "count"])   # Done(code=0, output=b"16\n"
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -18,12 +19,13 @@ import requests
 from docker.errors import create_api_error_from_http_exception
 from docker.models.containers import Container
 from urllib3 import BaseHTTPResponse
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from autograder.waiting import TimedOut, wait_until
 
 STDOUT = 1  # a frame's kind: https://docs.docker.com/reference/api/engine/, "Attach to a container"
-SILENT_SECONDS = 300  # a command that writes nothing for longer is given up
+SILENT_SECONDS = 300  # between two pieces
+MOST = 64_000_000  # bytes that a command may write
 
 
 class Done(NamedTuple):
@@ -37,15 +39,25 @@ class BrokenOff(OSError):
     """Say that a command's output is not whole: it failed, or the engine went away."""
 
 
-def run_in(container: Container, command: Sequence[str], user: str = "", stderr: bool = True) -> Done:
+class Endless(BrokenOff):
+    """Say that a command was given up: it took too long, or wrote too much. It may be a stranger's."""
+
+
+def run_in(
+    container: Container, command: Sequence[str], user: str = "", stderr: bool = True, seconds: float = 60
+) -> Done:
     """Run a command in a container and return how it ended.
 
-    Raises what docker-py raises where the container does not run, BrokenOff
-    where the engine does not say how the command ended.
+    Raises what docker-py raises where the container does not run, Endless where
+    the command does not end in time, BrokenOff where the engine does not say how it ended.
     """
-    run = _Run(container, command, user, stderr)
-    output = b"".join(piece for _, piece in run.frames())
-    return Done(run.code(), output)
+    run, output = _Run(container, command, user, stderr), bytearray()
+    deadline = time.monotonic() + seconds
+    for _, piece in run.frames(seconds):
+        output += piece
+        if len(output) > MOST or time.monotonic() > deadline:
+            raise Endless(f"{command[0]} was given up: after {seconds:.0f} s or {MOST:_} bytes it had not ended.")
+    return Done(run.code(), bytes(output))
 
 
 def stdout_of(container: Container, command: Sequence[str], user: str = "") -> Iterator[bytes]:
@@ -55,7 +67,7 @@ def stdout_of(container: Container, command: Sequence[str], user: str = "") -> I
     """
     run = _Run(container, command, user, stderr=True)
     words = b""
-    for kind, piece in run.frames():
+    for kind, piece in run.frames(SILENT_SECONDS):
         if kind == STDOUT:
             yield piece
         else:
@@ -69,19 +81,22 @@ class _Run:
         self._api = container.client.api
         self._id = self._api.exec_create(container.id, list(command), user=user, stderr=stderr)["Id"]
 
-    def frames(self) -> Iterator[tuple[int, bytes]]:
-        """Yield (kind, bytes) of each frame that the engine sends; 8 bytes before it tell its kind and length."""
+    def frames(self, silent: float) -> Iterator[tuple[int, bytes]]:
+        """Yield (kind, bytes) of each frame that the engine sends; 8 bytes before it tell its kind and length.
+
+        Raises Endless where none comes for `silent` seconds, though the command runs.
+        """
         with self._api.post(
             f"{self._api.base_url}/v{self._api.api_version}/exec/{self._id}/start",
-            json={"Detach": False, "Tty": False}, stream=True, timeout=(self._api.timeout, SILENT_SECONDS),
+            json={"Detach": False, "Tty": False}, stream=True, timeout=(self._api.timeout, silent),
         ) as answer:  # fmt: skip
             try:
                 answer.raise_for_status()
             except requests.HTTPError as error:
                 raise create_api_error_from_http_exception(error) from error
-            while len(head := _exactly(answer.raw, 8)) == 8:
+            while len(head := self._read(answer.raw, 8)) == 8:
                 kind, length = struct.unpack(">BxxxL", head)
-                yield kind, _exactly(answer.raw, length)
+                yield kind, self._read(answer.raw, length)
 
     def code(self) -> int:
         """Return the exit code; the engine may write it down a moment after the last frame."""
@@ -97,13 +112,16 @@ class _Run:
             raise BrokenOff("The connection to a command in a container broke off.") from None
         return told["ExitCode"]
 
-
-def _exactly(raw: BaseHTTPResponse, length: int) -> bytes:
-    """Return so many bytes, fewer only where the answer ends."""
-    found = b""
-    try:
-        while len(found) < length and (piece := raw.read(length - len(found))):
-            found += piece
-    except HTTPError as error:
-        raise BrokenOff(f"The connection to a command in a container broke off: {error}") from error
-    return found
+    def _read(self, raw: BaseHTTPResponse, length: int) -> bytes:
+        """Return so many bytes, fewer only where the answer ends."""
+        found = b""
+        try:
+            while len(found) < length and (piece := raw.read(length - len(found))):
+                found += piece
+        except ReadTimeoutError as late:
+            if self._api.exec_inspect(self._id)["Running"]:  # else it is the engine that is slow
+                raise Endless("a command was given up: it wrote nothing and did not end.") from late
+            raise BrokenOff(f"The connection to a command in a container broke off: {late}") from late
+        except HTTPError as error:
+            raise BrokenOff(f"The connection to a command in a container broke off: {error}") from error
+        return found

@@ -22,7 +22,7 @@ from autograder.probes.container import _learners, health_log
 from autograder.probes.docker import Docker
 from autograder.probes.doors import doors
 from autograder.probes.engine import LABEL, asking, said
-from autograder.probes.execs import run_in
+from autograder.probes.execs import Endless, run_in
 from autograder.probes.http import Answer, Unreachable, ask
 from autograder.probes.words import cut, listed, tail
 
@@ -137,6 +137,8 @@ class Standing:
         with asking("run a command in a container"):
             try:
                 done = run_in(self._made, command)
+            except Endless as endless:
+                raise NotThere(f"In the container {self.name}, {endless}") from endless
             except APIError as error:
                 if error.status_code == 409:
                     raise NotThere(f"The container {self.name} does not run: {cut(said(error))}") from error

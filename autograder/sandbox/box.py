@@ -102,9 +102,9 @@ class Box:
             self.container.kill("SIGTERM")
 
     def run(self, command: Sequence[str], user: str = "root", seconds: float = 60) -> tuple[int, bytes]:
-        """Run a command inside and return its exit code and output. Raises CannotCheck where the sandbox is gone."""
+        """Run a command inside and return its exit code and output. Raises CannotCheck where it does not end."""
         try:
-            return run_in(self.container, command, user=user)
+            return run_in(self.container, command, user=user, seconds=seconds)
         except (DockerException, OSError) as error:
             raise CannotCheck(f"The sandbox does not answer: {error}", "Grade again.") from error
 

@@ -108,7 +108,7 @@ def _fill(host: docker.DockerClient, lab: Lab, name: str) -> None:
         inner.images.prune()
         inner.close()
         if start:
-            it.run(["cp", "-a", "/var/lib/registry", "/seed/registry"])
+            it.run(["cp", "-a", "/var/lib/registry", "/seed/registry"], seconds=300)
             # A lab may begin with nothing in its registry: a sandbox copies these folders all the same.
             v2 = "/seed/registry/docker/registry/v2"
             it.run(["mkdir", "-p", f"{v2}/repositories", f"{v2}/blobs"])

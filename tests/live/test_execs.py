@@ -13,7 +13,7 @@ import docker
 import pytest
 
 from autograder.probes.engine import LABEL, connect, engine_host
-from autograder.probes.execs import BrokenOff, run_in, stdout_of
+from autograder.probes.execs import BrokenOff, Endless, run_in, stdout_of
 
 pytestmark = pytest.mark.docker
 SECONDS = 2  # until a command has written its words, on a busy machine, too
@@ -106,6 +106,14 @@ def test_a_command_that_fails_says_so_after_its_last_piece(container):
     assert next(pieces) == b"out\n"
     with pytest.raises(BrokenOff, match="sh ended with code 3: err"):
         next(pieces)
+
+
+def test_a_command_that_never_ends_is_given_up_however_it_goes_on(container):
+    for command in (["sleep", "300"], ["sh", "-c", "while :; do echo on; sleep 0.2; done"], ["yes"]):
+        started = time.monotonic()
+        with pytest.raises(Endless):
+            run_in(container, command, seconds=3)
+        assert time.monotonic() - started < 30, command
 
 
 def test_an_output_that_breaks_off_is_not_taken_for_whole(tmp_path: Path, container):

@@ -113,7 +113,9 @@ def counted(tally: Tally, chosen: dict[Handed, Attempt], n: int) -> int:
 
 def report(tally: Tally, chosen: dict[Handed, Attempt]) -> tuple[Table, int, int]:
     """Return a line for each attempt, how many gradings differ from the usual one, how many are not as expected."""
-    table = Table("Lab", "Attempt", "Graded", "Verdicts that differ", "Not as expected", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("Lab", "Attempt", "Graded", "Differ", "Unexpected"):
+        table.add_column(heading, no_wrap=heading == "Attempt", overflow="fold")
     flips = unexpected = 0
     for (_, slug), one in sorted(chosen.items(), key=lambda each: each[0][1]):
         given = tally.given(slug, one.name)

@@ -117,8 +117,9 @@ def test_a_command_that_never_ends_is_given_up_however_it_goes_on(container):
 
 
 def test_an_output_that_breaks_off_is_not_taken_for_whole(tmp_path: Path, container):
-    with contextlib.closing(Relay(tmp_path / "engine.sock", cut=100_000)):
-        pieces = stdout_of(client_of(tmp_path).containers.get(container.id), ["sh", "-c", "yes & sleep 300"])
+    with contextlib.closing(Relay(tmp_path / "engine.sock", cut=1_000)):
+        cut_off = client_of(tmp_path).containers.get(container.id)
+        pieces = stdout_of(cut_off, ["sh", "-c", "yes | head -c 20000; sleep 300"])
         with pytest.raises(BrokenOff, match="broke off"):
             for _ in pieces:
                 pass

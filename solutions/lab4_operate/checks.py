@@ -136,10 +136,27 @@ def _nothing_lost(seen: Seen, loss: Loss, when: str) -> Finding:
         if loss.left >= 1 and seen.polite and not seen.held.let_in and not seen.held.ended:
             raise CannotCheck(f"{said}, though pods were there to answer: the cluster is too slow.", SLOW)
         return Finding(False, f"{said}. The first: {report.why}.")
-    if not seen.polite:
-        return Finding(False, f"{said}. That was luck: a pod that is told to end stops answering at once, and for a "
-                              "moment requests are still sent to it.", "Delay the end of a pod.")  # fmt: skip
+    if why := _luck(seen, loss):
+        return Finding(False, f"{said}. That was luck: {why[0]}.", why[1])
     return Finding(True, f"{said}.")
+
+
+def _luck(seen: Seen, loss: Loss) -> tuple[str, str] | None:
+    """Say why requests fail sooner or later where none did this time, and a hint; None where nothing is left to luck.
+
+    When a busy cluster tells its nodes of a new pod, and whether anybody asks at that moment, is chance.
+    """
+    if loss.left < 1:
+        return "no pod is sure to be left to answer", "How many pods may be missing at once, and of how many?"
+    if not seen.polite:
+        return "a pod that is told to end stops answering at once, and for a moment requests are still sent to it", (
+            "Delay the end of a pod."
+        )
+    if seen.held.let_in:
+        return "a pod whose model is not loaded is counted as ready, and requests are sent to it", (
+            "When is a new pod asked? A probe tells."
+        )
+    return None
 
 
 @check(
@@ -164,4 +181,6 @@ def bad_version_held(seen: Seen) -> Finding:
         if loss.left == seen.deployment.replicas or (loss.left >= 1 and seen.polite):
             raise CannotCheck(f"{said}, though pods were there to answer: the cluster is too slow.", SLOW)
         return Finding(False, f"No pod of v3 was counted as ready, but {said}. The first: {report.why}.")
+    if loss.left < seen.deployment.replicas and (why := _luck(seen, loss)):
+        return Finding(False, f"No pod of v3 was counted as ready, but {said}. That was luck: {why[0]}.", why[1])
     return Finding(True, f"The update stood still, no pod of v3 was counted as ready, and {said}.")

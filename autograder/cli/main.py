@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
+from typing import NoReturn
 
 import typer
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.console import Console
 from autograder.cli import bench, develop, flaky, grade, ground, labs, regrade
 from autograder.facts import CannotCheck
 from autograder.ground.step import cache_dir
+from autograder.release.problems import ReleaseError
 
 INTERRUPTED = 130  # the code with which typer ends after Ctrl-C
 console = Console(soft_wrap=True)
@@ -33,17 +35,23 @@ def app() -> None:
     try:
         typed()
     except CannotCheck as fault:
-        console.print(f"[bold red]✗[/] {fault.cause}", highlight=False)
-        console.print(f"  [bold]What to do:[/] {fault.fix}", highlight=False)
-        sys.exit(1)
+        say(fault.cause, fault.fix)
+    except ReleaseError as mistakes:  # a lab's author made them
+        say(str(mistakes), "Correct the lab's source, then run the same command again.")
     except Exception:
         log = cache_dir() / "failure.log"
         log.write_text(traceback.format_exc())
-        console.print(f"[bold red]✗[/] This went wrong in Shipyard itself: {sys.exc_info()[1]}", highlight=False)
-        console.print(f"  [bold]What to do:[/] run it again; if it comes back, report it with {log}", highlight=False)
-        sys.exit(1)
+        cause = f"This went wrong in Shipyard itself: {sys.exc_info()[1]}"
+        say(cause, f"Run it again; if it comes back, report it with {log}")
     except (KeyboardInterrupt, SystemExit) as end:
         if isinstance(end, SystemExit) and end.code != INTERRUPTED:
             raise
         console.print("\nStopped. The same command continues where this one stopped.")
         sys.exit(INTERRUPTED)
+
+
+def say(cause: str, fix: str) -> NoReturn:
+    """Print what happened and what to do, and end with a failure."""
+    console.print(f"[bold red]✗[/] {cause}", highlight=False)
+    console.print(f"  [bold]What to do:[/] {fix}", highlight=False)
+    sys.exit(1)

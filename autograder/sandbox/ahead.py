@@ -13,7 +13,7 @@ from autograder.facts import CannotCheck
 from autograder.grading.workplace import key
 from autograder.labs import Lab
 from autograder.sandbox import seeding
-from autograder.sandbox.pair import TOKENS, Fresh, with_registry
+from autograder.sandbox.pair import TOKENS, Fresh
 
 TROUBLES = (CannotCheck, DockerException, OSError)  # said by the submission itself, which then starts its own
 
@@ -68,7 +68,7 @@ class Ahead:
                 self._ending.submit(_end, begun)
 
     def _start(self, lab: Lab, student: str, work: Path) -> Fresh:
-        return Fresh(self._pool, key(lab, student, work), seeding.have(lab), with_registry(lab)).__enter__()
+        return Fresh(self._pool, key(lab, student, work), seeding.have(lab), seeding.with_registry(lab)).__enter__()
 
 
 def _end(begun: Future[Fresh]) -> None:

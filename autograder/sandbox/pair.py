@@ -73,14 +73,9 @@ class Waiting:
         pass
 
 
-def with_registry(lab: Lab) -> bool:
-    """Tell whether a lab's sandboxes have a registry each."""
-    return not {"registry", "cluster"}.isdisjoint(lab.needs)
-
-
 def pair(pool: ThreadPoolExecutor, lab: Lab, mark: str) -> Pair:
     """Return the sandboxes that wait for this submission where both still run, else ones that are to be started."""
-    registry = with_registry(lab)
+    registry = seeding.with_registry(lab)
     waiting = [token for token in os.environ.get(TOKENS, "").split() if token.startswith(f"{mark}-")]
     try:
         found = [one for token in waiting if (one := find(token)) and one.container.status == "running"]

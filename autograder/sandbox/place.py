@@ -18,7 +18,8 @@ from autograder.probes.registry import MANIFESTS
 from autograder.sandbox import copying, network
 from autograder.sandbox.box import Box
 from autograder.sandbox.kernel import manager_for
-from autograder.sandbox.pair import pair, with_registry
+from autograder.sandbox.pair import pair
+from autograder.sandbox.seeding import with_registry
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """The one home of every pin that is not a Python package of our own.
 
-Go modules are pinned in k8s/node/go.mod and go.sum, those of Kubeflow Trainer in
-k8s/addons/trainer/, Python packages in pyproject.toml and constraints.txt, what
+Go modules are pinned in k8s/node/go.mod and go.sum, those of Kubeflow Trainer and
+KServe in k8s/addons/, Python packages in pyproject.toml and constraints.txt, what
 runs inside the model image in docker/model-server/requirements.txt.
 """
 
@@ -18,6 +18,7 @@ COREDNS = "v1.14.6"
 METRICS_SERVER = "v0.9.0"
 TRAINER = "v2.3.0"  # as in k8s/addons/trainer/go.mod, as is the next one
 JOBSET = "v0.12.0"
+KSERVE = "v0.15.2"  # as in k8s/addons/kserve/go.mod
 REGISTRY = "3"
 
 GO = "1.26.6"  # the least that k8s/node/go.mod accepts

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from autograder.ground import cluster, engine, programs, trainer
+from autograder.ground import cluster, engine, programs
+from autograder.ground.addons import ADDONS
 from autograder.ground.step import tools
 
 # Where the tests themselves run in the background, SIGINT is ignored, also by each process that they start.
@@ -23,7 +24,8 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "compose": (programs.composes, "there is no `docker compose`: run `shipyard up`"),
     "registry": (cluster.registry_ready, "no local registry answers: run `shipyard up`"),
     "cluster": (cluster.answers, "no cluster answers: run `shipyard up`"),
-    "trainer": (trainer.ready, "the cluster has no Kubeflow Trainer: run `shipyard up --lab lab6_training`"),
+    "trainer": (ADDONS["trainer"].ready, "the cluster has no Kubeflow Trainer: run `shipyard up --lab lab6_training`"),
+    "kserve": (ADDONS["kserve"].ready, "the cluster has no KServe: run `shipyard up --lab lab7_kserve`"),
     "browser": (lambda: shutil.which("chromium") is not None, "Chromium is not installed: apt-get install chromium"),
 }
 _there: dict[str, bool] = {}

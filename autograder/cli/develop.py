@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from autograder.cli.ground import Context, bring_up, choose, forecast
-from autograder.ground import trainer
+from autograder.ground.addons import needed
 from autograder.ground.background import Background
 from autograder.ground.progress import Board
 from autograder.ground.shell import apt_install
@@ -48,7 +48,7 @@ def test(
     bring_up(["docker"])
     with Board(console) as board:
         # The longest of all that needs no cluster: it is compiled while the cluster and the rest come up.
-        early = Background(lambda: [trainer.binaries()] if "trainer" in needs else [], board.say)
+        early = Background(lambda: [addon.binaries() for addon in needed(needs)], board.say)
         forecast(cluster_steps(), board)
         climb([*cluster_steps(), chromium(), *sandbox_steps()], board.say)
         early.wait()

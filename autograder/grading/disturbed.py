@@ -14,8 +14,8 @@ from kubernetes.client import ApiClient
 from autograder.checks import Result, Status
 from autograder.facts import CannotCheck
 from autograder.ground import pulse
+from autograder.ground.addons import controllers
 from autograder.ground.cluster import connection, own
-from autograder.ground.trainer import CONTROLLERS
 from autograder.labs import Lab
 
 
@@ -24,7 +24,7 @@ class Watch:
 
     def __init__(self, lab: Lab):
         self._used = "cluster" in lab.needs
-        self._further = CONTROLLERS if "trainer" in lab.needs else {}
+        self._further = controllers(lab.needs)
         self._fix = "Grade again."
         if own():
             self._fix = f"Run `shipyard up --lab {lab.slug}`, which waits until the cluster works; then grade again."

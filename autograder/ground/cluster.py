@@ -247,6 +247,15 @@ def add() -> None:
         raise CannotCheck(str(late), f"Look at `kubectl --context {context()} get pods -A`.") from None
 
 
+def images_there() -> set[str]:
+    """Return the names of the images that the node has; none where there is no node."""
+    container = node_container()
+    if container is None:
+        return set()
+    _, listed = run_in(container, ["ctr", "-n", "k8s.io", "images", "ls", "-q"], stderr=False)
+    return set(listed.decode(errors="replace").split())
+
+
 def load(*images: str) -> None:
     """Copy images from the engine into the node."""
     run([tools() / "kind", "load", "docker-image", "--name", versions.CLUSTER, *images],

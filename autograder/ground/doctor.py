@@ -13,7 +13,9 @@ from pathlib import Path
 
 from autograder import versions
 from autograder.facts import CannotCheck
-from autograder.ground import cluster, engine, golang, images, node, trainer
+from autograder.ground import cluster, engine, golang, images, node
+from autograder.ground.addon import Addon
+from autograder.ground.addons import ADDONS
 from autograder.ground.machine import GIB, free_memory
 from autograder.ground.step import cache_dir
 from autograder.labs import syllabus
@@ -168,14 +170,24 @@ def sandbox() -> Reading:
     return Reading("Sandbox", "note", "not there", "Instructors: `shipyard grade` or `shipyard up --sandbox` makes it.")
 
 
+def addon(one: Addon) -> Reading:
+    """Return the reading of one addon of the cluster."""
+    labs = [lab.slug for lab in syllabus() if one.name in lab.needs]
+    if one.ready():
+        return Reading(one.what, "ok", "answers")
+    fix = f"Only {', '.join(labs)} needs it: `shipyard up --lab {labs[0]}`." if labs else "No lab needs it."
+    return Reading(one.what, "note", "not there", fix)
+
+
 def kubeflow_trainer() -> Reading:
     """Kubeflow Trainer."""
-    labs = ", ".join(lab.slug for lab in syllabus() if "trainer" in lab.needs)
-    if trainer.ready():
-        return Reading("Kubeflow Trainer", "ok", f"{versions.TRAINER} answers")
-    fix = f"Only {labs} needs it: `shipyard up --lab {labs.partition(',')[0]}`." if labs else "No lab needs it."
-    return Reading("Kubeflow Trainer", "note", "not there", fix)
+    return addon(ADDONS["trainer"])
+
+
+def kserve() -> Reading:
+    """KServe."""
+    return addon(ADDONS["kserve"])
 
 
 LOOKS = (python, rights, docker_engine, capabilities, cgroup, disk, memory, registry, go, base_images, node_image,
-         kubernetes, kubeflow_trainer, ports, sandbox)  # fmt: skip
+         kubernetes, kubeflow_trainer, kserve, ports, sandbox)  # fmt: skip

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from autograder import versions
-from autograder.ground import cluster, engine, images, programs, redis, trainer
+from autograder.ground import cluster, engine, images, programs, redis
+from autograder.ground.addons import ADDONS
 from autograder.ground.step import Step
 from autograder.labs import Lab
 
@@ -27,18 +28,18 @@ def cluster_steps() -> list[Step]:
     return cluster.steps()
 
 
-def trainer_steps() -> list[Step]:
-    """Return the further steps to Kubeflow Trainer in the cluster, for labs that need "trainer"."""
-    return trainer.steps()
-
-
 LAYERS: dict[str, Callable[[], Sequence[Step]]] = {  # in the order in which they come up
     "docker": docker_steps,
     "services": service_steps,
     "cluster": cluster_steps,
-    "trainer": trainer_steps,
+    **{name: addon.steps for name, addon in ADDONS.items()},
 }
-STANDS_ON = {"docker": (), "services": ("docker",), "cluster": ("docker",), "trainer": ("docker", "cluster")}
+STANDS_ON = {
+    "docker": (),
+    "services": ("docker",),
+    "cluster": ("docker",),
+    **dict.fromkeys(ADDONS, ("docker", "cluster")),
+}
 LAYER_OF = {"compose": "services", "registry": "services"}  # where the need has another name than its layer
 USUAL = ("docker", "services", "cluster")  # what `shipyard up` brings up by itself
 

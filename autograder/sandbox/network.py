@@ -141,11 +141,7 @@ def forget_images(token: str, keep: set[str]) -> None:
 
 def images_of(token: str) -> list[str]:
     """Return the images on the node that came from a sandbox's registry."""
-    node = cluster.node_container()
-    if node is None:
-        return []
-    _, listed = run_in(node, ["ctr", "-n", "k8s.io", "images", "ls", "-q"], stderr=False)
-    return [name for name in listed.decode(errors="replace").split() if name.startswith(f"{NAME}/{token}/")]
+    return sorted(name for name in cluster.images_there() if name.startswith(f"{NAME}/{token}/"))
 
 
 def _is_open(host: docker.DockerClient) -> bool:

@@ -20,7 +20,7 @@ from engines import second_engine
 from kubernetes import client as api
 
 from autograder import versions
-from autograder.ground import cluster, commands, engine, images, node, trainer
+from autograder.ground import addon, cluster, commands, engine, images, node
 from autograder.ground.images import KEY, offline
 from autograder.ground.step import cache_dir, climb
 from autograder.waiting import wait_until
@@ -79,7 +79,7 @@ def second(published: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
         patch.setattr(cluster, "HOSTS", "/etc/containerd/certs.d/localhost:5011")
         patch.setattr(commands, "SYSTEM", folder)
         patch.setattr(node, "PULLED", f"{NODE}@{published[NODE]}")
-        asked = (images.registry_answers, node.published, trainer.published)
+        asked = (images.registry_answers, node.published, addon.can_pull)
         for one in asked:
             one.cache_clear()
         yield folder

@@ -46,6 +46,8 @@ RIGHTS = [
     (["trainer.kubeflow.org"], ["trainjobs"], ALL),
     (["trainer.kubeflow.org"], ["trainjobs/status", "trainingruntimes"], READ),
     (["jobset.x-k8s.io"], ["jobsets", "jobsets/status"], READ),
+    (["serving.kserve.io"], ["inferenceservices"], ALL),
+    (["serving.kserve.io"], ["inferenceservices/status"], READ),
 ]
 QUOTA = {
     "pods": "20", "requests.cpu": "2", "requests.memory": "2Gi", "limits.memory": "6Gi", "services": "8",
@@ -54,7 +56,7 @@ QUOTA = {
     "configmaps": "20", "secrets": "20", "count/deployments.apps": "20", "count/replicasets.apps": "60",
     "count/jobs.batch": "20", "count/horizontalpodautoscalers.autoscaling": "5", "limits.ephemeral-storage": "20Gi",
     "count/poddisruptionbudgets.policy": "5", "count/networkpolicies.networking.k8s.io": "5",
-    "count/trainjobs.trainer.kubeflow.org": "10",
+    "count/trainjobs.trainer.kubeflow.org": "10", "count/inferenceservices.serving.kserve.io": "5",
 }  # fmt: skip
 # A learner alone has no quota: pods that ask for nothing must run here too, so they get modest defaults.
 DEFAULTS = {

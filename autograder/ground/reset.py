@@ -14,6 +14,7 @@ from kubernetes.client.exceptions import ApiException
 
 from autograder.facts import Place
 from autograder.ground import cluster, engine
+from autograder.probes.inference import SERVICES
 from autograder.probes.registry import MANIFESTS
 from autograder.probes.training import TRAINJOBS
 
@@ -52,7 +53,7 @@ KINDS = {
     "poddisruptionbudget": (api.PolicyV1Api, "PodDisruptionBudget"),
     "networkpolicy": (api.NetworkingV1Api, "NetworkPolicy"),
 }
-CUSTOM = {"trainjob": ("TrainJob", *TRAINJOBS)}
+CUSTOM = {"trainjob": ("TrainJob", *TRAINJOBS), "inferenceservice": ("InferenceService", *SERVICES)}
 
 
 def reset(made: Made, place: Place) -> Iterator[str]:

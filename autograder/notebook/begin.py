@@ -58,6 +58,12 @@ def _look(lab: Lab, place: Place) -> None:
 
         Trainings(Kube(place)).runtimes()
         print("Kubeflow Trainer answers.")
+    if "kserve" in lab.needs:
+        from autograder.probes.inference import Inference
+        from autograder.probes.kubernetes import Kube
+
+        Inference(Kube(place)).names()
+        print("KServe answers.")
 
 
 def _start(lab: Lab, place: Place) -> None:

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from autograder import versions
-from autograder.cli import bench_sandbox
+from autograder.cli import bench_cells, bench_kubeflow, bench_sandbox
 from autograder.cli.chosen import sample_labs
 from autograder.cli.grade import LEARNERS, Graded, run
 from autograder.facts import CannotCheck
@@ -29,11 +29,11 @@ from autograder.ground.progress import Board, duration
 from autograder.ground.shell import run as shell
 from autograder.ground.step import cache_dir, climb, tools
 from autograder.ground.up import all_steps, docker_steps, needs_of
-from autograder.labs import checkout
+from autograder.labs import checkout, syllabus
 from autograder.sandbox.image import steps as sandbox_steps
 
 Figure = tuple[str, str]
-PARTS = ("grading", "warm", "sandboxes", "cluster", "push", "room")
+PARTS = ("grading", "warm", "sandboxes", "cluster", "addons", "steps", "cells", "push", "room")
 NOTEBOOKS = 12  # in the class on which sandboxes are measured
 
 
@@ -47,7 +47,7 @@ def bench(
     learners: int = typer.Option(LEARNERS, help="How many learners the class has."),
     only: Annotated[str | None, typer.Option(help=f"One part: {', '.join(PARTS)}.")] = None,
 ) -> None:
-    """Print the figures: from a bare machine (--cold) or warm, of checks, sandboxes, cluster, push, memory, disk."""
+    """Print the figures: bare machine (--cold) or warm, checks, sandboxes, cluster, Kubeflow, push, memory, disk."""
     if only not in (None, *PARTS):
         raise CannotCheck(f"There is no part {only!r}.", f"Parts: {', '.join(PARTS)}.")
     console = Console(soft_wrap=True)
@@ -61,6 +61,9 @@ def bench(
             "warm": warm,
             "sandboxes": lambda: sandboxes(board, Path(scratch)),
             "cluster": lambda: creation(Path(scratch)),
+            "addons": lambda: bench_kubeflow.addons(cold),
+            "steps": lambda: bench_kubeflow.overhead(Path(scratch)),
+            "cells": lambda: cells(board, Path(scratch)),
             "push": push,
             "room": room,
         }
@@ -118,6 +121,12 @@ def sandboxes(board: Board, scratch: Path) -> Iterator[Figure]:
     """Compare with plain nbgrader; see bench_sandbox."""
     climb([*docker_steps(), *sandbox_steps()], board.say)
     yield from bench_sandbox.figures(scratch, NOTEBOOKS, board.doing)
+
+
+def cells(board: Board, scratch: Path) -> Iterator[Figure]:
+    """Time the cells of each lab's own answer; see bench_cells."""
+    climb([*all_steps(needs_of(syllabus())), *sandbox_steps()], board.say)
+    yield from bench_cells.figures(scratch / "cells", board.doing)
 
 
 def creation(scratch: Path) -> Iterator[Figure]:

@@ -105,8 +105,8 @@ def came_back(seen: Seen) -> Finding:
     service = seen.service.followed()
     deployment, beside = service.made("Deployment"), service.made("Service")
     apart = (deployment.created - beside.created).total_seconds()
-    if not deployment.own:
-        return Finding(False, "The Deployment of that name does not belong to the InferenceService.")
+    if foreign := [one.kind for one in (deployment, beside) if not one.own]:
+        return Finding(False, f"Not of the InferenceService, so its age tells nothing: {listed(foreign)}.")
     if apart >= 1:  # where none was deleted, KServe made the Deployment first
         return Finding(True, f"The Deployment is {apart:.0f} s younger than the Service.")
     return Finding(False, "The Deployment is as old as the Service: it was not deleted since the InferenceService is.")
@@ -164,4 +164,5 @@ def repaired_serves(seen: Seen) -> Finding:
     answer = seen.kube.ask(found.workload, "/readyz", port=PORT)
     if answer.status != 200:
         return Finding(False, f"The Service {REPAIRED}-predictor answered: {answer}")
-    return Finding(True, f"It is ready, and its server has loaded {cut(str((answer.json or {}).get('model')), 19)}…")
+    model = answer.json.get("model") if isinstance(answer.json, dict) else None
+    return Finding(True, f"It is ready, and its server has loaded {cut(str(model), 20)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy as copying
 import json
 from contextlib import suppress
 from typing import Any
@@ -15,7 +16,7 @@ from autograder.probes.deployed import Deployed
 from autograder.probes.inference import Inference, InferenceService
 from autograder.probes.kubernetes import Deployment
 from autograder.probes.pods import IMAGE as NOT_PULLED
-from autograder.probes.registry import needed
+from autograder.probes.registry import needed, pulled
 from autograder.probes.trial import Gate, trial
 from autograder.waiting import TimedOut, wait_until
 
@@ -55,6 +56,7 @@ class Seen(Deployed):
 
     @fact
     def ready(self) -> InferenceService:
+        assert self.rolled_out  # waited for once, for all checks
         return self.service.wait_ready(READY_SECONDS)
 
     @fact
@@ -68,8 +70,10 @@ class Seen(Deployed):
 
     @fact
     def gate(self) -> Gate:
-        """What a copy of the pod does whose model cannot be found."""
-        with trial(self.kube, self.deployment.template, {"MODEL_PATH": "/not/there.skops"}) as copy:
+        """What a copy of the pod does whose model cannot be found; it runs an image that is there, for any tag."""
+        template = copying.deepcopy(self.deployment.template)
+        template["spec"]["containers"][0]["image"] = pulled(self.place, f"{IMAGE}:v1")
+        with trial(self.kube, template, {"MODEL_PATH": "/not/there.skops"}) as copy:
             return copy.watch()
 
     @fact

@@ -103,10 +103,10 @@ class InferenceService:
                 break
             time.sleep(0.5)
             seen = self.inference.service(self.name)
-        said = self.inference.complaint(seen) or "it has not said why."
+        said = self.inference.complaint(seen) or "it has not said why"
         raise NotThere(
-            f"After {timeout:.0f} s KServe has not done what the InferenceService {self.name} says: {said}",
-            "`kubectl describe inferenceservice` shows its events. Is it as the chapter's example, but for names?",
+            f"After {timeout:.0f} s KServe has not done what the InferenceService {self.name} says: {said}.",
+            "`kubectl describe inferenceservice` shows its events; `kubectl get pods -n kserve` whether KServe runs.",
         )
 
     def why(self) -> str:

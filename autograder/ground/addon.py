@@ -204,6 +204,8 @@ class Addon:
         for document in yaml.safe_load_all(text):
             if not document or (document := self.changed(document)) is None:
                 continue
+            if document["kind"] == "Deployment":
+                document["spec"].setdefault("replicas", 1)  # unsaid, a Deployment that was scaled away stays away
             for container in containers(document):
                 container["image"] = self.images()[untagged(container["image"])]
                 container["imagePullPolicy"] = "IfNotPresent"

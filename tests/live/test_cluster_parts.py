@@ -16,6 +16,8 @@ from autograder.checks import Result, Status
 from autograder.facts import CannotCheck, Place
 from autograder.grading.disturbed import Watch
 from autograder.ground import cluster, pulse
+from autograder.ground.addon import Addon
+from autograder.ground.addons import ADDONS
 from autograder.ground.step import climb
 from autograder.ground.up import all_steps
 from autograder.labs import find_lab
@@ -109,6 +111,24 @@ def test_a_part_that_stands_still_takes_failed_verdicts_with_it():
     with stopped(SCHEDULER):
         fault = watch.fault([BAD])
     assert SCHEDULER in fault.cause and "shipyard up" in fault.fix
+
+
+@pytest.mark.parametrize(
+    "slug, addon",
+    [
+        pytest.param("lab6_training", ADDONS["trainer"], marks=pytest.mark.trainer),
+        pytest.param("lab7_kserve", ADDONS["kserve"], marks=pytest.mark.kserve),
+    ],
+)
+def test_an_addon_that_is_away_takes_failed_verdicts_with_it_and_up_brings_it_back(slug: str, addon: Addon):
+    watch, apps = Watch(find_lab(slug)), client.AppsV1Api(cluster.connection())
+    one = addon.controllers[0]
+    apps.patch_namespaced_deployment_scale(one.deployment, one.namespace, {"spec": {"replicas": 0}})
+    fault = watch.fault([BAD])
+    assert fault and f"shipyard up --lab {slug}" in fault.fix
+    assert not addon.ready()
+    climb(addon.steps(), lambda *_: None)
+    assert addon.ready()
 
 
 def test_a_lab_without_a_cluster_does_not_ask_it(monkeypatch):

@@ -116,7 +116,7 @@ def test_a_part_that_stands_still_takes_failed_verdicts_with_it():
 @pytest.mark.parametrize(
     "slug, addon",
     [
-        pytest.param("lab6_training", ADDONS["trainer"], marks=pytest.mark.trainer),
+        pytest.param("lab6_training", ADDONS["trainer"], marks=[pytest.mark.trainer, pytest.mark.slow]),
         pytest.param("lab7_kserve", ADDONS["kserve"], marks=pytest.mark.kserve),
     ],
 )

@@ -61,9 +61,8 @@ class Addon:
         """Yield the project's kustomizations in the order in which they are applied, copied to `scratch`."""
         raise NotImplementedError
 
-    def changed(self, document: dict[str, Any]) -> dict[str, Any] | None:
-        """Return one of its manifests as the course wants it, None for one that it does not want."""
-        return document
+    def fit(self, documents: list[dict[str, Any]]) -> None:
+        """Change its manifests to what the course wants, in place."""
 
     def finish(self, apply: Callable[[Path], None], scratch: Path) -> None:
         """Apply what only works once the controllers answer; called again where it raises CannotCheck."""
@@ -158,12 +157,10 @@ class Addon:
         """Tell whether the controllers are available, of today's images, and the rest is today's."""
         try:
             connected = cluster.connection()
-            apps = api.AppsV1Api(connected)
+            apps, today = api.AppsV1Api(connected), {*self.images().values()}
             for one in self.controllers:
                 seen = apps.read_namespaced_deployment(one.deployment, one.namespace, _request_timeout=5)
-                same = {container.image for container in seen.spec.template.spec.containers} <= {
-                    *self.images().values()
-                }
+                same = {container.image for container in seen.spec.template.spec.containers} <= today
                 if not seen.status.available_replicas or (cluster.own() and not same):
                     return False
             if cluster.own() and pulse.late(pulse.take(connected, self.namespaces, timeout=5)):
@@ -200,18 +197,16 @@ class Addon:
 
     def adapted(self, text: str) -> str:
         """Return manifests with our images, and with requests that leave a small node room for learners' pods."""
-        kept = []
-        for document in yaml.safe_load_all(text):
-            if not document or (document := self.changed(document)) is None:
-                continue
+        documents = [one for one in yaml.safe_load_all(text) if one]
+        for document in documents:
             if document["kind"] == "Deployment":
                 document["spec"].setdefault("replicas", 1)  # unsaid, a Deployment that was scaled away stays away
             for container in containers(document):
                 container["image"] = self.images()[untagged(container["image"])]
                 container["imagePullPolicy"] = "IfNotPresent"
                 container["resources"] = {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
-            kept.append(document)
-        return yaml.safe_dump_all(kept)
+        self.fit(documents)
+        return yaml.safe_dump_all(documents)
 
     def source(self, path: str, target: Path) -> Path:
         """Copy a Go module's folder out of Go's module cache, which is read-only."""

@@ -67,25 +67,23 @@ class KServe(Addon):
         return {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
                 "metadata": {"name": CERTIFICATE, "namespace": NAMESPACE}, "stringData": pair}  # fmt: skip
 
-    def adapted(self, text: str) -> str:
-        """Return the manifests as any addon's, with the authority by which the API server knows the webhooks."""
-        documents = [one for one in yaml.safe_load_all(super().adapted(text)) if one]
-        pair = next(one["stringData"] for one in documents if one["metadata"]["name"] == CERTIFICATE)
-        authority = base64.b64encode(pair["tls.crt"].encode()).decode()
-        for hook in (hook for one in documents for hook in one.get("webhooks") or []):
-            hook["clientConfig"]["service"] |= {"name": HOOKS, "namespace": NAMESPACE}
-            hook["clientConfig"]["caBundle"] = authority
-        return yaml.safe_dump_all(documents)
-
-    def changed(self, document: dict[str, Any]) -> dict[str, Any]:
-        """Return a manifest with the course's settings, and a controller that says early that it is ready."""
-        if document["kind"] == "ConfigMap" and document["metadata"]["name"] == SETTINGS:
-            for key, ours in yaml.safe_load(self.settings_file.read_text()).items():
-                document["data"][key] = json.dumps(json.loads(document["data"][key]) | ours)
-            document["metadata"].setdefault("annotations", {})[KEY] = key_of(self.settings_file)
-        for container in containers(document):
-            container["readinessProbe"] |= {"initialDelaySeconds": 1, "periodSeconds": 2}  # theirs begins after 30 s
-        return document
+    def fit(self, documents: list[dict[str, Any]]) -> None:
+        """Set the course's settings, the authority that signs for the webhooks, and an early readiness."""
+        named = {(one["kind"], one["metadata"]["name"]): one for one in documents}
+        authority = base64.b64encode(named["Secret", CERTIFICATE]["stringData"]["tls.crt"].encode()).decode()
+        settings = named["ConfigMap", SETTINGS]
+        for key, ours in yaml.safe_load(self.settings_file.read_text()).items():
+            settings["data"][key] = json.dumps(json.loads(settings["data"][key]) | ours)
+        settings["metadata"].setdefault("annotations", {})[KEY] = key_of(self.settings_file)
+        for document in documents:
+            for hook in document.get("webhooks") or []:
+                hook["clientConfig"]["service"] |= {"name": HOOKS, "namespace": NAMESPACE}
+                hook["clientConfig"]["caBundle"] = authority
+            for container in containers(document):
+                container["readinessProbe"] |= {
+                    "initialDelaySeconds": 1,
+                    "periodSeconds": 2,
+                }  # theirs waits 30 s
 
     def complete(self, connected: api.ApiClient) -> bool:
         """Tell whether its settings are today's."""

@@ -244,6 +244,15 @@ def test_layers_of_an_image_that_adds_nothing_to_its_base_are_read(seed: str, tm
         assert any(path.endswith("/python3.11") for _, path, _ in image.layer_files())
 
 
+@pytest.mark.slow  # lab 2's images take a minute to prepare
+def test_a_push_of_what_a_lab_begins_with_sends_names_and_no_layer():
+    push = "docker tag digits:v1 localhost:5001/mine/digits:v1 && docker push localhost:5001/mine/digits:v1"
+    with box(new_mark(), seed=seeding.have(find_lab("lab2_container")), registry=True) as it:
+        said = learner(it, push)
+        assert "digest: sha256:" in said and "Mounted from" in said
+        assert "Pushed" not in said
+
+
 def test_one_that_ends_takes_no_image_from_another(seed: str, tmp_path: Path):
     """The lab's own image is one image on the node, under a name for each submission."""
     start = (

@@ -14,9 +14,9 @@ from rich.table import Table
 from autograder.cli.chosen import chosen_labs
 from autograder.cli.grade import line
 from autograder.cli.ground import Context, bring_up, bring_up_sandbox, choose, choose_sandbox
+from autograder.cli.handed import grade_handed
 from autograder.facts import CannotCheck
 from autograder.grading.expecting import expected
-from autograder.grading.grade import grade
 from autograder.grading.outcome import Step
 from autograder.grading.sample import each_once, sample
 from autograder.grading.tally import Tally, tally_of
@@ -99,7 +99,8 @@ def grade_in_rounds(
                     if slug == lab.slug and tally.given(slug, one.name).total() < turn
                 ]  # fmt: skip
                 order.shuffle(learners)
-                for outcome in grade(root, [lab.slug], learners, force=True, progress=tell, jobs=jobs):
+                handed = {learner: chosen[learner, lab.slug] for learner in learners}
+                for outcome in grade_handed(root, lab.slug, handed, True, tell, jobs):
                     attempt = chosen[outcome.student, lab.slug]
                     tally.add(lab.slug, attempt, outcome)
                     if not expected(attempt, outcome):

@@ -14,9 +14,9 @@ from rich.console import Console
 from autograder.cli.chosen import chosen_labs
 from autograder.cli.grade import Teller, line
 from autograder.cli.ground import Context, bring_up, bring_up_sandbox, choose, choose_sandbox
+from autograder.cli.handed import grade_handed
 from autograder.facts import Place
 from autograder.grading.expecting import expected
-from autograder.grading.grade import grade
 from autograder.grading.sample import each_once, sample
 from autograder.grading.table import attempts_table
 from autograder.grading.tally import tally_of
@@ -97,8 +97,8 @@ def attempts(
         root = sample(course_root() / "build" / "attempts", slugs=[one.slug for one in chosen])
         handed, tally = each_once(chosen), tally_of(chosen, sandbox)
         for one in chosen:
-            learners = [learner for learner, slug in handed if slug == one.slug]
-            for outcome in grade(root, [one.slug], learners, not resume, Teller(board), jobs=jobs):
+            mine = {learner: attempt for (learner, slug), attempt in handed.items() if slug == one.slug}
+            for outcome in grade_handed(root, one.slug, mine, not resume, Teller(board), jobs):
                 attempt = handed[outcome.student, one.slug]
                 given.append((one.slug, attempt, outcome))
                 fine = expected(attempt, outcome)

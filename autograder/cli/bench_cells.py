@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from pathlib import Path
 
 from autograder.facts import CannotCheck
 from autograder.grading.grade import grade
 from autograder.grading.sample import each_once, sample
 from autograder.labs import Lab, syllabus
+from autograder.probes.training import moment
 
 Figure = tuple[str, str]
 SLOWEST = 3  # cells of a lab that are shown
@@ -37,8 +37,8 @@ def cells(root: Path, lab: Lab) -> Iterator[tuple[float, str]]:
     graded = root / "autograded" / learner / lab.slug / f"{lab.slug}.ipynb"
     for cell in json.loads(graded.read_text())["cells"]:
         if told := cell["metadata"].get("execution"):
-            seconds = moment(told["shell.execute_reply"]) - moment(told["iopub.execute_input"])
-            yield seconds, telling("".join(cell["source"]))
+            took = moment(told["shell.execute_reply"]) - moment(told["iopub.execute_input"])
+            yield took.total_seconds(), telling("".join(cell["source"]))
 
 
 def telling(source: str) -> str:
@@ -50,8 +50,3 @@ def telling(source: str) -> str:
     lines = [line.strip() for line in source.splitlines() if line.strip()]
     busy = [line for line in lines if not line.startswith(("import ", "from ", "#", "%%", "def "))]
     return (busy or lines or [""])[0][:60]
-
-
-def moment(text: str) -> float:
-    """Return a notebook's time as seconds."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()

@@ -8,6 +8,7 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 from autograder.checks import Finding, check
+from autograder.probes.digits import digits_in
 from autograder.probes.http import ask
 from autograder.probes.standing import answered, standing
 from autograder.waiting import TimedOut, wait_until
@@ -31,7 +32,6 @@ from .seen import (
     Seen,
     by_gateway,
     examples,
-    predicted,
 )
 
 
@@ -49,7 +49,7 @@ def published(seen: Seen) -> Finding:
                        "The image's name comes after all options; what follows it is a command.")  # fmt: skip
     rows = examples()
     answer = ask("POST", f"{seen.model_url}/predict", json={"instances": rows})
-    digits = predicted(answer, rows)
+    digits = digits_in(answer, rows)
     if digits is None:
         return Finding(False, f"/predict answered the {len(rows)} example rows with: {answer}")
     return Finding(True, f"Port {MODEL_PORT} answers and reads the {len(rows)} example rows as {digits}.")
@@ -180,7 +180,7 @@ def calls_by_name(seen: Seen) -> Finding:
     rows = examples()
     info = seen.info  # the model is ready
     answer = by_gateway(seen.gateway_url, rows)
-    if predicted(answer, rows) is None:
+    if digits_in(answer, rows) is None:
         return Finding(False, f"The gateway answered: {answer}")
     if answer.json.get("pod") != info.get("pod"):
         return Finding(False, f"The answer is from {str(answer.json.get('pod'))[:60]}, not from {info.get('pod')}.")
@@ -227,7 +227,7 @@ def runs_by_digest(seen: Seen) -> Finding:
 def compose_runs(seen: Seen) -> Finding:
     rows = examples()
     answer = by_gateway(seen.compose_url, rows)
-    if predicted(answer, rows) is None:
+    if digits_in(answer, rows) is None:
         return Finding(False, f"All services run, but the gateway answered: {answer}")
     return Finding(True, f"{len(SERVICES)} services run, and the gateway passes predictions on.")
 
@@ -259,7 +259,7 @@ def one_door(seen: Seen) -> Finding:
 def counts_predictions(seen: Seen) -> Finding:
     rows = examples()
     answer, grown = seen.counting(rows)
-    if predicted(answer, rows) is None:
+    if digits_in(answer, rows) is None:
         return Finding(False, f"The gateway answered: {answer}")
     return Finding(grown == len(rows), f"After a request with {len(rows)} rows the count grew by {grown}.")
 

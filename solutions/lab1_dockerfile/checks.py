@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from autograder.checks import Finding, check
+from autograder.probes.digits import digits_in
 from autograder.probes.http import ask
 from autograder.probes.packages import same_version
 from autograder.probes.words import cut, listed
@@ -41,9 +42,9 @@ def answers_on_8000(seen: Seen) -> Finding:
     answer = ask("POST", f"{url}/predict", json={"instances": rows})
     if answer.status != 200:
         return Finding(0.5, f"/healthz answers, but POST /predict answers with status {answer.status}.")
-    digits = answer.json.get("predictions") if isinstance(answer.json, dict) else None
-    if not isinstance(digits, list) or len(digits) != len(rows) or any(digit not in range(10) for digit in digits):
-        return Finding(0.5, f"/healthz answers, but /predict returned {str(digits)[:80]} for {len(rows)} rows.")
+    digits = digits_in(answer, rows)
+    if digits is None:
+        return Finding(0.5, f"/healthz answers, but /predict answered {len(rows)} rows with {answer}.")
     return Finding(True, f"It answers on port 8000 and reads the {len(rows)} example rows as {digits}.")
 
 

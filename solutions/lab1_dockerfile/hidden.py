@@ -10,6 +10,7 @@ from types import ModuleType
 from autograder.checks import Finding, check
 from autograder.facts import CannotCheck, fact
 from autograder.labs import checkout
+from autograder.probes.digits import digits_in
 from autograder.probes.http import ask
 
 from . import seen as base
@@ -67,8 +68,8 @@ def compare(rows: list[list[int]], expected: list[int], predict) -> Finding:
     answers: list[int] = []
     for part in (rows[:1], rows[1:]):
         answer = predict({"instances": part})
-        digits = answer.json.get("predictions") if isinstance(answer.json, dict) else None
-        if answer.status != 200 or not isinstance(digits, list) or len(digits) != len(part):
+        digits = digits_in(answer, part)
+        if digits is None:
             said = "" if answer.status != 200 else ", which are not one digit for each row"
             return Finding(False, f"/predict answered {len(part)} unseen rows with {answer.brief}{said}.")
         answers += digits

@@ -7,6 +7,7 @@ import random
 from autograder.checks import Finding, check
 from autograder.facts import fact
 from autograder.labs import find_lab
+from autograder.probes.digits import digits_in
 from autograder.probes.steprun import Outcome, run_step
 
 from . import seen as base
@@ -166,8 +167,8 @@ def serves_held_out(seen: Seen) -> Finding:
     judged = base.judge_model(seen.model("tuesday"), rows, labels)
     assert seen.served
     answer = seen.kube.ask(base.NAME, "/predict", port=base.PORT, method="POST", json={"instances": rows})
-    said = answer.json.get("predictions") if isinstance(answer.json, dict) else None
-    if answer.status != 200 or not isinstance(said, list) or len(said) != len(rows):
+    said = digits_in(answer, rows)
+    if said is None:
         return Finding(False, "The Service gave no usable answer.")
     same = sum(one == other for one, other in zip(said, judged.guesses, strict=True))
     if judged.accuracy < 0.8:

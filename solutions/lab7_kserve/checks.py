@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from autograder.checks import Finding, check
+from autograder.probes.digits import digits_in
 from autograder.probes.words import cut, listed
 
 from .seen import PORT, REPAIRED, Seen, examples
@@ -50,9 +51,8 @@ def made_by_kserve(seen: Seen) -> Finding:
 def answers_by_name(seen: Seen) -> Finding:
     rows = examples()
     answer = seen.ask("/predict", {"instances": rows})
-    digits = answer.json.get("predictions") if isinstance(answer.json, dict) else None
-    good = isinstance(digits, list) and len(digits) == len(rows) and all(digit in range(10) for digit in digits)
-    if answer.status != 200 or not good:
+    digits = digits_in(answer, rows)
+    if digits is None:
         return Finding(False, f"/predict answered the {len(rows)} example rows with: {answer}")
     return Finding(True, f"The Service answers and reads the {len(rows)} example rows as {digits}.")
 

@@ -21,6 +21,7 @@ from autograder.ground.step import cache_dir
 from autograder.labs import syllabus
 
 DISK = 15  # GiB: compiled Go packages 6, engine's images and layers 6, room for a class
+ALL = 40  # GiB, measured: every lab and every addon, with sandboxes
 MEMORY = 4  # GiB: node 0.6, a grading kernel 0.4, a learner's pods
 
 
@@ -91,6 +92,8 @@ def disk() -> Reading:
     """Disk."""
     free = min(shutil.disk_usage(place).free for place in (cache_dir(), "/var/lib")) / GIB
     fine = free >= DISK or (golang.built() and free >= 4)
+    if fine and free < ALL and not golang.built():
+        return Reading("Disk", "note", f"{free:.0f} GiB free", f"All labs, graded in sandboxes, take about {ALL} GiB.")
     return Reading("Disk", "ok" if fine else "missing", f"{free:.0f} GiB free", f"Free up to {DISK} GiB.")
 
 

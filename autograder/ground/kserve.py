@@ -22,7 +22,7 @@ from autograder import versions
 from autograder.ground import cluster
 from autograder.ground.addon import Addon, Controller, containers
 from autograder.ground.certificates import self_signed
-from autograder.ground.images import key_of
+from autograder.ground.keys import key_of
 
 NAMESPACE, HOOKS, CERTIFICATE = "kserve", "kserve-webhook-server-service", "kserve-webhook-server-cert"
 SETTINGS, KEY = "inferenceservice-config", "shipyard.io/key"
@@ -80,10 +80,7 @@ class KServe(Addon):
                 hook["clientConfig"]["service"] |= {"name": HOOKS, "namespace": NAMESPACE}
                 hook["clientConfig"]["caBundle"] = authority
             for container in containers(document):
-                container["readinessProbe"] |= {
-                    "initialDelaySeconds": 1,
-                    "periodSeconds": 2,
-                }  # theirs waits 30 s
+                container["readinessProbe"] |= {"initialDelaySeconds": 1, "periodSeconds": 2}  # theirs waits 30 s
 
     def complete(self, connected: api.ApiClient) -> bool:
         """Tell whether its settings are today's."""

@@ -11,7 +11,7 @@ from docker.errors import APIError
 
 from autograder.probes.engine import LABEL, asking
 from autograder.probes.layers import Layer, read_layers, reading
-from autograder.probes.tars import members, opened
+from autograder.probes.tars import PIECE, members, opened
 
 
 class Image:
@@ -84,7 +84,7 @@ class Image:
             # Never started, so any command does: an image without CMD has to be given one.
             made = self.client.api.create_container(self.id, command=["-"], labels={LABEL: "1"})["Id"]
             try:
-                with reading(), opened(self.client.api.export(made, chunk_size=1 << 20)) as tar:
+                with reading(), opened(self.client.api.export(made, chunk_size=PIECE)) as tar:
                     return {path: member.size for path, member in members(tar)}
             finally:
                 self.client.api.remove_container(made, v=True, force=True)

@@ -1,7 +1,7 @@
 """Look at KServe's InferenceServices, and at what their controller made of them.
 
 found = Inference(kube).service("digits").wait_ready(90)
-found.ready, found.made("Deployment").age, found.why()
+found.ready, found.made("Deployment").created, found.why()
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from kubernetes import client
 from autograder.facts import CannotCheck, NotThere
 from autograder.probes.apiserver import call
 from autograder.probes.kubernetes import Kube
-from autograder.probes.training import moment, owned
 from autograder.probes.words import as_written, cut, listed
 
 UP = "`shipyard up --lab` with the lab's name brings it up."
@@ -162,13 +161,12 @@ class Inference:
             "HorizontalPodAutoscaler":
                 client.AutoscalingV2Api(self.kube.api).read_namespaced_horizontal_pod_autoscaler,
         }[kind]  # fmt: skip
-        # Read as it was sent: only so is it spelled as in manifests.
         seen = call(f"read a {kind}", read, of.workload, self.kube.namespace)
         if seen is None:
             raise NotThere(f"There is no {kind} {of.workload}: KServe has made none of the InferenceService {of.name}.",
                            "Look at the conditions and events: `kubectl describe inferenceservice`.")  # fmt: skip
-        meta = self.kube.api.sanitize_for_serialization(seen.metadata)
-        return Made(kind, of.workload, owned({"metadata": meta}, of.uid), moment(meta["creationTimestamp"]))
+        own = any(owner.uid == of.uid for owner in seen.metadata.owner_references or [])
+        return Made(kind, of.workload, own, seen.metadata.creation_timestamp)
 
     def follows(self, one: InferenceService) -> bool:
         """Tell whether its Deployment runs the image that it names now."""

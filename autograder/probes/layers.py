@@ -14,10 +14,9 @@ import docker
 
 from autograder.facts import CannotCheck
 from autograder.probes.engine import asking
-from autograder.probes.tars import members, opened
+from autograder.probes.tars import PIECE, members, opened
 
 PASSWORDS = ("/etc/shadow", "/etc/shadow-")
-PIECE = 1 << 20  # bytes read at a time
 
 
 @dataclass(frozen=True)

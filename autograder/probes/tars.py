@@ -7,6 +7,8 @@ import posixpath
 import tarfile
 from collections.abc import Iterable, Iterator
 
+PIECE = 1 << 20  # bytes read at a time
+
 
 class Stream(io.RawIOBase):
     """Make a readable file of an iterator of bytes."""
@@ -30,7 +32,7 @@ class Stream(io.RawIOBase):
 
 def opened(pieces: Iterable[bytes]) -> tarfile.TarFile:
     """Open a tar that arrives in pieces; its members can be read once, in their order."""
-    return tarfile.open(fileobj=io.BufferedReader(Stream(pieces), 1 << 20), mode="r|", errorlevel=0)
+    return tarfile.open(fileobj=io.BufferedReader(Stream(pieces), PIECE), mode="r|", errorlevel=0)
 
 
 def members(tar: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInfo]]:

@@ -14,7 +14,7 @@ from autograder.facts import CannotCheck, Place
 from autograder.ground import cluster, engine
 from autograder.ground.addon import Addon
 from autograder.ground.addons import ADDONS
-from autograder.ground.lab_images import PIPELINE_BASE, have
+from autograder.ground.lab_images import PIPELINE_BASE, have_on_engine
 from autograder.waiting import TimedOut, wait_until
 
 Figure = tuple[str, str]
@@ -74,7 +74,7 @@ def overhead(scratch: Path) -> Iterator[Figure]:
 def bare() -> float:
     """Return the median seconds of a container that does nothing."""
     host, place = engine.client(timeout=120), Place(work=Path())
-    have(place, PIPELINE_BASE)
+    have_on_engine(place, PIPELINE_BASE)
     took = []
     for _ in range(STEPS):
         started = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -10,14 +11,14 @@ from pathlib import Path
 
 from autograder.grading.expecting import expected
 from autograder.grading.outcome import Outcome
-from autograder.ground.images import key_of
+from autograder.ground.keys import key_of
 from autograder.labs import Lab, checkout, course_root
 from autograder.release.attempts import Attempt
 
 Verdict = tuple[str, str, float]  # check, status, points
 Given = tuple[bool, tuple[Verdict, ...]]  # whether it is what the attempt's file says, and the verdicts
 JUDGING = ("autograder", "docker", "k8s", "constraints.txt")  # below the checkout; what a verdict hangs on
-ASIDE = ("autograder/cli", "__pycache__")  # commands print verdicts, they give none
+ASIDE = ("autograder/cli", "__pycache__", "README.md")  # commands print verdicts, they give none
 
 
 class Tally:
@@ -90,5 +91,14 @@ def code_of(lab: Lab) -> str:
         for path in [place] if place.is_file() else sorted(place.rglob("*")):
             name = path.relative_to(place.parent).as_posix()
             if path.is_file() and not any(aside in name for aside in ASIDE):
-                parts += [name, path]
+                parts += [name, meaning(path) if path.suffix == ".py" else path]
     return key_of(*parts)
+
+
+def meaning(path: Path) -> str:
+    """Return what a Python file says to Python: its comments, docstrings and layout give no verdict."""
+    tree = ast.parse(path.read_bytes())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False):
+            del node.body[0]
+    return ast.dump(tree)

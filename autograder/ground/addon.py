@@ -24,7 +24,8 @@ from urllib3.exceptions import HTTPError
 
 from autograder.facts import CannotCheck
 from autograder.ground import cluster, engine, golang, node, pulse
-from autograder.ground.images import key_of, present, registry_answers
+from autograder.ground.images import present, registry_answers
+from autograder.ground.keys import key_of
 from autograder.ground.shell import run
 from autograder.ground.step import Step, cache_dir, tools
 from autograder.labs import checkout

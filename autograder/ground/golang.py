@@ -10,7 +10,7 @@ from pathlib import Path
 
 from autograder import versions
 from autograder.facts import CannotCheck
-from autograder.ground.images import key_of
+from autograder.ground.keys import key_of
 from autograder.ground.locks import alone
 from autograder.ground.shell import run
 from autograder.ground.step import cache_dir

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import platform
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -19,8 +16,10 @@ from docker.errors import APIError, ImageNotFound
 from autograder import versions
 from autograder.facts import CannotCheck
 from autograder.ground import engine
+from autograder.ground.keys import key_of
 from autograder.ground.shell import apt_install, run
 from autograder.ground.step import Step, cache_dir
+from autograder.ground.wheels import wheel_house
 from autograder.labs import checkout
 
 KEY = f"{versions.LABEL}.key"
@@ -35,19 +34,6 @@ def present(reference: str, key: str | None = None) -> bool:
     except ImageNotFound:
         return False
     return key is None or labels.get(KEY, key) == key
-
-
-def key_of(*parts: str | Path) -> str:
-    """Return a short digest of pins and files; what is built from them carries it.
-
-    >>> key_of("a", "b") == key_of("a", "b") != key_of("ab")
-    True
-    """
-    sha = hashlib.sha256()
-    for part in parts:
-        content = part.read_bytes() if isinstance(part, Path) else part.encode()
-        sha.update(hashlib.sha256(content).digest())
-    return sha.hexdigest()[:16]
 
 
 @cache
@@ -135,7 +121,7 @@ def offline(reference: str) -> str:
 
 def with_wheels(name: str, base: str, *options: str) -> None:
     """Build docker/python-base on a base image."""
-    wheels = wheel_house()
+    wheels = wheel_house(checkout() / "docker" / "model-server" / "requirements.txt", "wheel", "setuptools")
     with tempfile.TemporaryDirectory() as folder:
         context = Path(folder)
         shutil.copytree(wheels, context / "wheels")
@@ -163,21 +149,3 @@ def bootstrap(reference: str, packages: tuple[str, ...]) -> None:
             raise CannotCheck(f"mmdebstrap failed with exit code {made.returncode} ({log}):\n{tail}")
         tar.seek(0)
         run(["docker", "import", "--change", f"LABEL {versions.LABEL}=rootfs", "-", reference], stdin=tar, log=log)
-
-
-def wheel_house() -> Path:
-    """Download the wheels that go into the stand-in, once; return their folder."""
-    requirements = checkout() / "docker" / "model-server" / "requirements.txt"
-    wheels = cache_dir("wheels", key_of(requirements))
-    machine = platform.machine()
-    wanted = [line.split("#")[0].strip() for line in requirements.read_text().splitlines()]
-    run(
-        [
-            sys.executable, "-m", "pip", "download", "--quiet", "--dest", wheels, "--only-binary", ":all:",
-            "--python-version", "3.11", "--implementation", "cp",
-            "--platform", f"manylinux_2_28_{machine}", "--platform", f"manylinux_2_17_{machine}",
-            *[word for word in wanted if word], "wheel", "setuptools",
-        ],
-        log=cache_dir() / "images.log",
-    )  # fmt: skip
-    return wheels

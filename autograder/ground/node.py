@@ -16,7 +16,8 @@ from docker.errors import APIError
 
 from autograder import versions
 from autograder.ground import engine, golang
-from autograder.ground.images import KEY, PREFIX, bootstrap, key_of, packages_step, present, registry_answers
+from autograder.ground.images import KEY, PREFIX, bootstrap, packages_step, present, registry_answers
+from autograder.ground.keys import key_of
 from autograder.ground.shell import run
 from autograder.ground.step import Step, cache_dir
 from autograder.probes.builder import builder

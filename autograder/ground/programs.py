@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from autograder.ground import golang
-from autograder.ground.images import key_of
+from autograder.ground.keys import key_of
 from autograder.ground.locks import alone
 from autograder.ground.shell import run
 from autograder.ground.step import Step, cache_dir

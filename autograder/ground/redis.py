@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from autograder import versions
 from autograder.ground import engine, images
+from autograder.ground.keys import key_of
 from autograder.ground.shell import run
 from autograder.ground.step import Step, cache_dir
 from autograder.labs import checkout
@@ -18,7 +19,7 @@ def step() -> Step:
 def key() -> str:
     """Return the key of the stand-in: its packages and its files."""
     folder = checkout() / "docker" / "redis"
-    return images.key_of(" ".join(versions.REDIS_PACKAGES), folder / "Dockerfile", folder / "entrypoint")
+    return key_of(" ".join(versions.REDIS_PACKAGES), folder / "Dockerfile", folder / "entrypoint")
 
 
 def make() -> None:

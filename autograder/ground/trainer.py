@@ -12,7 +12,7 @@ from autograder import versions
 from autograder.facts import CannotCheck
 from autograder.ground import cluster
 from autograder.ground.addon import Addon, Controller
-from autograder.ground.images import key_of
+from autograder.ground.keys import key_of
 
 GROUP, VERSION, RUNTIMES = "trainer.kubeflow.org", "v1alpha1", "clustertrainingruntimes"
 KEY = "shipyard.io/key"  # on each runtime: which runtimes.yaml it is of

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from autograder import versions
 from autograder.ground import golang, node, programs
-from autograder.ground.images import KEY, bootstrap, key_of, packages_step, present
-from autograder.ground.lab_images import wheel_house
+from autograder.ground.images import KEY, bootstrap, packages_step, present
+from autograder.ground.keys import key_of
 from autograder.ground.shell import run
 from autograder.ground.step import Step, cache_dir
+from autograder.ground.wheels import wheel_house
 from autograder.labs import checkout
 
 IMAGE = f"{node.PREFIX}/sandbox:2"

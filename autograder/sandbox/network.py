@@ -24,7 +24,7 @@ from urllib3.exceptions import HTTPError
 from autograder import versions
 from autograder.facts import CannotCheck
 from autograder.ground import cluster, engine
-from autograder.ground.images import key_of
+from autograder.ground.keys import key_of
 from autograder.ground.locks import alone
 from autograder.probes.execs import run_in
 from autograder.sandbox import folders, image

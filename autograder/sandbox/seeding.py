@@ -18,7 +18,8 @@ from docker.errors import APIError, DockerException, NotFound
 from autograder import versions
 from autograder.facts import CannotCheck, Place
 from autograder.ground import engine
-from autograder.ground.images import key_of, offline
+from autograder.ground.images import offline
+from autograder.ground.keys import key_of
 from autograder.ground.locks import alone
 from autograder.labs import Lab, checkout
 from autograder.sandbox import image

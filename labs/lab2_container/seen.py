@@ -11,7 +11,7 @@ from pathlib import Path
 from docker.errors import APIError
 
 from autograder.facts import CannotCheck, NotThere, Observation, Place, fact
-from autograder.ground.lab_images import key_of_files
+from autograder.ground.keys import key_of_files
 from autograder.ground.reset import Made
 from autograder.labs import checkout, given
 from autograder.probes.docker import Docker
@@ -225,10 +225,3 @@ def settled(url: str, seconds: float = 60) -> Answer:
         if answer.status == 200 or "still being loaded" not in answer.text or time.monotonic() > deadline:
             return answer
         time.sleep(0.3)
-
-
-def predicted(answer: Answer, rows: list) -> list[int] | None:
-    """Return one digit for each row, None for any other answer."""
-    digits = answer.json.get("predictions") if isinstance(answer.json, dict) else None
-    good = isinstance(digits, list) and len(digits) == len(rows) and all(digit in range(10) for digit in digits)
-    return digits if answer.status == 200 and good else None

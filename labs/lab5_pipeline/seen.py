@@ -13,7 +13,7 @@ from typing import Any
 
 from autograder.facts import CannotCheck, NotThere, Observation, Place, fact
 from autograder.ground import model_server
-from autograder.ground.lab_images import PIPELINE_BASE, have
+from autograder.ground.lab_images import PIPELINE_BASE, have_on_engine
 from autograder.ground.reset import Made
 from autograder.probes.docker import Docker
 from autograder.probes.kubernetes import Deployment, Kube
@@ -37,7 +37,7 @@ def start(place: Place) -> None:
     Raises CannotCheck where engine or registry do not answer, or an image cannot be built.
     """
     model_server.have(place)
-    have(place, PIPELINE_BASE)
+    have_on_engine(place, PIPELINE_BASE)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from autograder.checks import Finding
 from autograder.facts import NotThere, Observation, Place, fact
+from autograder.ground.lab_images import TRAINING, have
 from autograder.ground.reset import Made
 from autograder.probes.docker import Docker
 from autograder.probes.kubernetes import Deployment, Kube
@@ -33,9 +34,7 @@ ROLLOUT_SECONDS = 90
 
 def start(place: Place) -> None:
     """See to it that the registry has the image for training; quick where it has."""
-    from autograder.ground import training  # only where something is built: a learner may have no checkout
-
-    training.have(place)
+    have(place, TRAINING)
 
 
 @cache

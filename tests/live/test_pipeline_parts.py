@@ -16,7 +16,7 @@ from kubernetes import client
 from autograder import versions
 from autograder.facts import NotThere, Place
 from autograder.ground import cluster, model_server
-from autograder.ground.lab_images import PIPELINE_BASE, have
+from autograder.ground.lab_images import PIPELINE_BASE, have_on_engine
 from autograder.ground.step import tools
 from autograder.labs import checkout
 from autograder.notebook.client import Client
@@ -53,7 +53,7 @@ def doubles(number: int = 3):
 
 @pytest.fixture(scope="module")
 def step(tmp_path_factory):
-    have(Place(work=Path.cwd()), PIPELINE_BASE)
+    have_on_engine(Place(work=Path.cwd()), PIPELINE_BASE)
     path = tmp_path_factory.mktemp("compiled") / "pipeline.yaml"
     compiler.Compiler().compile(doubles, str(path))
     return read(path).step("double")

@@ -3,7 +3,7 @@
 import pytest
 
 from autograder.facts import CannotCheck
-from autograder.ground.images import key_of
+from autograder.ground.keys import key_of
 from autograder.ground.progress import duration
 from autograder.ground.step import Step, StepFailed, climb
 

@@ -3,7 +3,7 @@
 from autograder.checks import Result, Status
 from autograder.cli.flaky import counted, report
 from autograder.grading.outcome import Outcome, Standing
-from autograder.grading.tally import Tally, code_of
+from autograder.grading.tally import Tally, code_of, meaning
 from autograder.labs import find_lab
 from autograder.release.attempts import REFERENCE
 
@@ -79,3 +79,15 @@ def test_a_fault_of_the_grader_differs_from_a_verdict(tmp_path):
 def test_the_code_that_judged_differs_from_lab_to_lab():
     first, second = find_lab(LAB), find_lab("lab3_deploy")
     assert code_of(first) == code_of(first) != code_of(second)
+
+
+def test_a_comment_begins_no_new_count_and_a_condition_does(tmp_path):
+    path, said = tmp_path / "checks.py", set()
+    for text in (
+        'def right(seen):\n    """Tell."""\n    return seen > 1\n',
+        '"""Judge."""\n\ndef right(seen):\n    # why\n    return (seen > 1)\n',
+        "def right(seen):\n    return seen > 2\n",
+    ):
+        path.write_text(text)
+        said.add(meaning(path))
+    assert len(said) == 2

@@ -144,6 +144,17 @@ def find_lab(slug: str) -> Lab:
     return labs[slug]
 
 
+def lab_of(assignment: str) -> Lab | None:
+    """Return the lab of an assignment's name, None for an assignment that is the instructor's own.
+
+    >>> lab_of("essay")
+    """
+    try:
+        return find_lab(assignment)
+    except KeyError:
+        return None
+
+
 def lab_at(folder: Path) -> Lab:
     """Return the lab that was released into a folder, be the folder renamed or moved.
 

@@ -16,18 +16,11 @@ from nbgrader.converters.generate_assignment import GenerateAssignment
 from nbgrader.utils import rmtree
 
 from autograder.grading import admission
+from autograder.grading.feedback import PageOnly
 from autograder.grading.troubles import FULL, full
 from autograder.grading.verdicts import KEY, why_again
-from autograder.labs import Lab, find_lab
+from autograder.labs import lab_of
 from autograder.release.lesson import Lesson
-
-
-def ours(slug: str) -> Lab | None:
-    """Return the course's lab of that name, None for an assignment that is the instructor's own."""
-    try:
-        return find_lab(slug)
-    except KeyError:
-        return None
 
 
 class AdmitAndAutograde(Autograde):
@@ -36,10 +29,10 @@ class AdmitAndAutograde(Autograde):
     def init_destination(self, assignment_id: str, student_id: str) -> bool:
         """Tell whether to grade: also what is half graded, handed in again or could not be checked."""
         done = Path(self._output(assignment_id, student_id))
-        if ours(assignment_id) and done.exists() and self.force:
+        if lab_of(assignment_id) and done.exists() and self.force:
             # First of all: a folder that was removed by half must not look graded.
             (done / f"{assignment_id}.ipynb").unlink(missing_ok=True)
-        elif ours(assignment_id) and done.exists():
+        elif lab_of(assignment_id) and done.exists():
             try:
                 digest = admission.admit(self._submitted(assignment_id, student_id), assignment_id)
             except admission.Refused:
@@ -52,7 +45,7 @@ class AdmitAndAutograde(Autograde):
     def init_assignment(self, assignment_id: str, student_id: str) -> None:
         """Look at the submission, then copy it. Raises NbGraderException for one that is refused."""
         self.digest = ""
-        if lab := ours(assignment_id):
+        if lab := lab_of(assignment_id):
             if full(Path(self.coursedir.root)):
                 raise NbGraderException(f"Shipyard: {FULL}")
             try:
@@ -83,7 +76,7 @@ class BuildAndGenerate(GenerateAssignment):
 
     def start(self) -> None:
         """Build the lab's source, then release it. Raises NbGraderException for an author's mistake."""
-        if lab := ours(self.coursedir.assignment_id):
+        if lab := lab_of(self.coursedir.assignment_id):
             from autograder.release.source import ReleaseError, write_source  # slow: only a release needs it
 
             try:
@@ -96,7 +89,6 @@ class BuildAndGenerate(GenerateAssignment):
 
 def install() -> None:
     """Put the classes in the places of nbgrader's own; calling it again changes nothing."""
-    from autograder.grading.feedback import PageOnly  # it needs `ours` of this module
 
     api.GenerateFeedback = generatefeedbackapp.GenerateFeedback = PageOnly
     api.Autograde = autogradeapp.Autograde = AdmitAndAutograde

@@ -20,13 +20,12 @@ import autograder
 from autograder.checks import Result
 from autograder.facts import CannotCheck, Place
 from autograder.grading.admission import cut_links
-from autograder.grading.converting import ours
 from autograder.grading.disturbed import Watch
 from autograder.grading.judging import Graded, graded_cells, judge_cells, no_verdicts
 from autograder.grading.verdicts import KEY, as_output
 from autograder.grading.workplace import recording, workplace
 from autograder.ground.step import tools
-from autograder.labs import Lab
+from autograder.labs import Lab, lab_of
 
 SHOWN = {"stream", "display_data", "update_display_data", "execute_result", "error"}
 
@@ -44,7 +43,7 @@ class ExecuteAndJudge(Execute):
     def preprocess(self, nb: NotebookNode, resources: dict, km=None) -> tuple[NotebookNode, dict]:
         """Run and judge one notebook; whatever goes wrong on our side becomes ERROR, never a grade."""
         self._ours, here = False, resources["nbgrader"]
-        lab = ours(here["assignment"])
+        lab = lab_of(here["assignment"])
         if lab is None:
             return super().preprocess(nb, resources, km)
         self._ours, self._ended = True, ""

@@ -7,8 +7,8 @@ from pathlib import Path
 from nbgrader.converters.generate_feedback import GenerateFeedback
 from traitlets.config import Config
 
-from autograder.grading.converting import ours
 from autograder.grading.harmless import Harmless
+from autograder.labs import lab_of
 
 PAGES = Path(__file__).with_name("pages")  # nbconvert's templates, a folder each
 
@@ -31,7 +31,7 @@ class PageOnly(GenerateFeedback):
 
     def init_assignment(self, assignment_id: str, student_id: str) -> None:
         """Copy nothing for a lab of ours."""
-        if ours(assignment_id) is None:
+        if lab_of(assignment_id) is None:
             super().init_assignment(assignment_id, student_id)
 
 

@@ -26,6 +26,7 @@ from autograder.grading.slots import Pace, allowed_jobs, default_jobs
 from autograder.grading.troubles import explain
 from autograder.grading.turn import alone
 from autograder.grading.verdicts import graded, why_again
+from autograder.grading.workplace import key
 from autograder.labs import find_lab, syllabus
 from autograder.release import ReleaseError, release
 from autograder.sandbox import wanted
@@ -185,7 +186,7 @@ class _Class:
         with suppress(Refused, OSError):
             digest = admit(self.root / "submitted" / student / slug, slug)
             if lab.needs and (self.force or why_again(work / f"{slug}.ipynb", digest)):
-                self.ahead.begin(lab, student, work.resolve())
+                self.ahead.begin(lab, student, key(lab, student, work.resolve()))
 
     def _recorded(self, slug: str, student: str, path: Path) -> bool:
         """Tell whether the gradebook has what the graded notebook says: it may be an older copy, or a new one."""

@@ -10,7 +10,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
 from nbgrader.api import Gradebook, Notebook
 from nbgrader.preprocessors import NbGraderPreprocessor
 
-from autograder.grading.converting import ours
+from autograder.labs import lab_of
 
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 NEW = {"code": new_code_cell, "markdown": new_markdown_cell, "raw": new_raw_cell}
@@ -27,7 +27,7 @@ class Restore(NbGraderPreprocessor):
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
         """Restore one notebook of a lab of ours."""
         here = resources["nbgrader"]
-        if ours(here["assignment"]):
+        if lab_of(here["assignment"]):
             with Gradebook(here["db_url"]) as gradebook:
                 restore(nb, gradebook.find_notebook(here["notebook"], here["assignment"]))
         return nb, resources

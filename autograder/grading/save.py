@@ -12,10 +12,10 @@ from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
 from nbgrader.utils import is_grade, is_solution
 
 from autograder.checks import Result, Status
-from autograder.grading.converting import ours
 from autograder.grading.gradebook import one_transaction
 from autograder.grading.troubles import FULL, full
 from autograder.grading.verdicts import KEY, stamp
+from autograder.labs import lab_of
 
 OURS = re.compile(r"""^check\(["'][\w-]+["']\)$""", re.MULTILINE)
 NO_VERDICT = "The grader looked at nothing here (it was run without executing, or without the course)."
@@ -32,7 +32,7 @@ class SaveVerdicts(SaveAutoGrades):
         """
         own = resources.get(KEY, {})
         self._results: dict[str, Result] = {result.name: result for result in own.get("results", [])}
-        self._ours = ours(resources["nbgrader"]["assignment"]) is not None
+        self._ours = lab_of(resources["nbgrader"]["assignment"]) is not None
         if self._ours and full(Path(resources["metadata"]["path"])):
             raise NbGraderException(f"Shipyard: {FULL}")
         self._faults = self._by_answer(nb) if self._ours else {}

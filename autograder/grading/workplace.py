@@ -63,7 +63,7 @@ def workplace(
             made = getattr(lab.seen, "MADE", None) if (lab.folder / "checks.py").is_file() else None
             variables |= stack.enter_context(labelled(mark, aside, say, work, made))
         if "cluster" in lab.needs:
-            from autograder.grading.namespace import namespace
+            from autograder.sandbox.namespace import namespace
 
             place, more = stack.enter_context(namespace(mark, lab.slug, student, work, salt, aside, say))
             variables |= more

@@ -5,12 +5,10 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 
 from docker.errors import DockerException
 
 from autograder.facts import CannotCheck
-from autograder.grading.workplace import key
 from autograder.labs import Lab
 from autograder.sandbox import seeding
 from autograder.sandbox.pair import TOKENS, Fresh
@@ -22,7 +20,7 @@ class Ahead:
     """Hold the sandboxes of submissions that come next, each by learner and lab.
 
     with Ahead() as ahead:
-        ahead.begin(lab, "bela", work)         # comes back at once
+        ahead.begin(lab, "bela", mark)         # comes back at once
         environment = ahead.take(lab, "bela")  # for the process that grades bela
         ahead.done(lab, "bela")
     """
@@ -45,12 +43,12 @@ class Ahead:
         self._ending.shutdown()
         self._pool.shutdown()
 
-    def begin(self, lab: Lab, student: str, work: Path) -> None:
-        """Start both sandboxes of a submission in the background, once."""
+    def begin(self, lab: Lab, student: str, mark: str) -> None:
+        """Start both sandboxes of a submission in the background, once; `mark` names it (workplace.key)."""
         with self._lock:
             if (student, lab.slug) not in self._begun:
                 with suppress(RuntimeError):  # it is closing
-                    self._begun[student, lab.slug] = self._starting.submit(self._start, lab, student, work)
+                    self._begun[student, lab.slug] = self._starting.submit(self._start, lab, mark)
 
     def take(self, lab: Lab, student: str) -> dict[str, str]:
         """Return the variables that lead to a submission's sandboxes; none where there are none."""
@@ -67,8 +65,8 @@ class Ahead:
             if begun := self._begun.pop((student, lab.slug), None):
                 self._ending.submit(_end, begun)
 
-    def _start(self, lab: Lab, student: str, work: Path) -> Fresh:
-        return Fresh(self._pool, key(lab, student, work), seeding.have(lab), seeding.with_registry(lab)).__enter__()
+    def _start(self, lab: Lab, mark: str) -> Fresh:
+        return Fresh(self._pool, mark, seeding.have(lab), seeding.with_registry(lab)).__enter__()
 
 
 def _end(begun: Future[Fresh]) -> None:

@@ -85,8 +85,8 @@ def sandboxed(
         aside = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="shipyard-")))
         boxes = stack.enter_context(pair(pool, lab, mark))  # they start while the namespace is made
         if cluster:
-            from autograder.grading.namespace import namespace
             from autograder.ground.cluster import connection
+            from autograder.sandbox.namespace import namespace
 
             api = connection()
             stack.callback(api.close)

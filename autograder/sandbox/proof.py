@@ -66,8 +66,8 @@ def _mounts(mark: str) -> list[str]:
 
 
 def _in_cluster(mark: str) -> list[str]:
-    from autograder.grading.namespace import LABEL
     from autograder.ground.cluster import connection
+    from autograder.sandbox.namespace import LABEL
     from autograder.sandbox.network import images_of
 
     api = connection()

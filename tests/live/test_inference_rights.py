@@ -11,11 +11,11 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
 from autograder.facts import NotThere, Place
-from autograder.grading.namespace import namespace
 from autograder.ground.cluster import connection
 from autograder.ground.pulse import restarted, take
 from autograder.probes.inference import SERVICES, Inference
 from autograder.probes.kubernetes import Kube
+from autograder.sandbox.namespace import namespace
 from autograder.waiting import wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kserve]

@@ -272,7 +272,7 @@ def test_sandboxes_that_were_started_ahead_are_taken_and_nothing_is_left(seed: s
     with Ahead() as ahead:
         for work in works:
             shutil.copytree(Path(__file__).resolve().parents[2] / "labs" / LAB1, work)
-            ahead.begin(lab, work.name, work)
+            ahead.begin(lab, work.name, key(lab, work.name, work))
         tokens = {work.name: ahead.take(lab, work.name)[TOKENS].split() for work in works}
         engine.client().api.kill(f"shipyard-box-{tokens['bela'][0]}")
         for work, mark in zip(works[:2], marks[:2], strict=True):

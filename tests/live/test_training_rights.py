@@ -10,9 +10,9 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
 from autograder.facts import NotThere, Place
-from autograder.grading.namespace import namespace
 from autograder.probes.kubernetes import Kube
 from autograder.probes.training import JOBSETS, RUNTIMES, TRAINJOBS, Trainings
+from autograder.sandbox.namespace import namespace
 from autograder.waiting import wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.trainer]

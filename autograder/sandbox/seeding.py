@@ -57,7 +57,7 @@ def volume(lab: Lab) -> str:
         parts = [host.images.get(_here(one)).id for one in images(lab)]
     except NotFound as absent:
         raise CannotCheck(f"A base image is missing: {absent.explanation}", "Run `shipyard up`.") from None
-    parts += [" ".join(image.PACKAGES), (image.folder() / "engine").read_text()]
+    parts += [" ".join(image.PACKAGES), image.folder() / "engine", Path(__file__)]
     if begins(lab):
         sources = [checkout() / "docker" / name for name in SOURCES]
         found = [path for folder in sources for path in folder.rglob("*") if path.is_file()]
@@ -146,27 +146,35 @@ def _rename(inner: docker.DockerClient, it: Box) -> None:
     for one in inner.images.list():
         for tag in one.tags:
             if tag.startswith(f"{it.registry}/"):
-                one.tag(tag.replace(it.registry, f"localhost:{PORT}", 1))
+                ours = tag.replace(it.registry, f"localhost:{PORT}", 1)
+                one.tag(ours)
+                _push(inner, ours)
                 inner.images.remove(tag)
 
 
 def _push_ahead(inner: docker.DockerClient, lab: Lab) -> None:
-    """Let the registry have the layers of what the lab begins with on the engine only.
-
-    A learner who pushes it then sends names, where the engine would compress 500 MB for each submission.
-    """
+    """Let the registry have the layers of what the lab begins with on the engine only."""
     if not with_registry(lab):
         return
     known = {*images(lab), *(_here(one) for one in images(lab))}
     for one in inner.images.list():
         names = [tag for tag in one.tags if tag not in known]
         if names and not any(tag.startswith(f"localhost:{PORT}/") for tag in names):
-            repository = f"localhost:{PORT}/{AHEAD}/{names[0].partition(':')[0]}"
-            one.tag(repository, "start")
-            for line in inner.api.push(repository, "start", stream=True, decode=True):
-                if "error" in line:
-                    raise CannotCheck(f"The sandbox's registry does not take {names[0]}: {line['error']}")
-            inner.images.remove(f"{repository}:start")
+            ahead = f"localhost:{PORT}/{AHEAD}/{names[0].partition(':')[0]}:start"
+            one.tag(ahead)
+            _push(inner, ahead)
+            inner.images.remove(ahead)
+
+
+def _push(inner: docker.DockerClient, reference: str) -> None:
+    """Push an image, so that the engine knows under this registry's name where its layers are.
+
+    A learner who pushes what builds on them then sends names, where the engine
+    would compress 500 MB for each submission.
+    """
+    for line in inner.api.push(reference, stream=True, decode=True):
+        if "error" in line:
+            raise CannotCheck(f"The sandbox's registry does not take {reference}: {line['error']}")
 
 
 def _done(name: str) -> str:

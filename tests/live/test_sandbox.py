@@ -244,11 +244,14 @@ def test_layers_of_an_image_that_adds_nothing_to_its_base_are_read(seed: str, tm
         assert any(path.endswith("/python3.11") for _, path, _ in image.layer_files())
 
 
-@pytest.mark.slow  # lab 2's images take a minute to prepare
-def test_a_push_of_what_a_lab_begins_with_sends_names_and_no_layer():
-    push = "docker tag digits:v1 localhost:5001/mine/digits:v1 && docker push localhost:5001/mine/digits:v1"
-    with box(new_mark(), seed=seeding.have(find_lab("lab2_container")), registry=True) as it:
-        said = learner(it, push)
+@pytest.mark.slow  # these labs' images take a minute each to prepare
+@pytest.mark.parametrize(
+    ("slug", "base"), [("lab2_container", "digits:v1"), ("lab6_training", "localhost:5001/training:v1")]
+)
+def test_a_push_of_what_a_lab_begins_with_sends_names_and_no_layer(slug: str, base: str):
+    build = f"cd /work && printf 'FROM {base}\\nLABEL mine=1\\n' | docker build -q -t localhost:5001/mine/digits:v1 -"
+    with box(new_mark(), seed=seeding.have(find_lab(slug)), registry=True) as it:
+        said = learner(it, f"{build} && docker push localhost:5001/mine/digits:v1")
         assert "digest: sha256:" in said and "Mounted from" in said
         assert "Pushed" not in said
 

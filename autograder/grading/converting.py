@@ -89,7 +89,6 @@ class BuildAndGenerate(GenerateAssignment):
 
 def install() -> None:
     """Put the classes in the places of nbgrader's own; calling it again changes nothing."""
-
     api.GenerateFeedback = generatefeedbackapp.GenerateFeedback = PageOnly
     api.Autograde = autogradeapp.Autograde = AdmitAndAutograde
     api.GenerateAssignment = generateassignmentapp.GenerateAssignment = BuildAndGenerate

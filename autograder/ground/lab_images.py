@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from docker import DockerClient
+
 from autograder.facts import CannotCheck, NotThere, Place
 from autograder.ground.keys import key_of_files
 from autograder.ground.wheels import wheel_house
@@ -81,6 +83,13 @@ def have_on_engine(place: Place, image: LabImage) -> None:
         Docker(place.docker_host).client.images.pull(reference)
 
 
+def push(client: DockerClient, reference: str) -> None:
+    """Push an image of an engine by its whole name. Raises CannotCheck where the registry does not take it."""
+    for line in client.api.push(reference, stream=True, decode=True):
+        if "error" in line:
+            raise CannotCheck(f"The registry does not take {reference}: {line['error']}", "Run `make up`.")
+
+
 def _lay_out(image: LabImage, context: Path) -> None:
     """Write what the image is built from, without its wheels, which follow from it."""
     skip = shutil.ignore_patterns("__pycache__", "*.md", *image.without)
@@ -107,6 +116,4 @@ def _build(place: Place, image: LabImage, context: Path, source: str) -> None:
     for tag in (image.tag, source):  # the source last: a run that is killed between them builds again
         with asking(f"push the image {image.name}"):
             docker.client.api.tag(built.id, f"{place.registry}/{image.name}", tag)
-            for line in docker.client.api.push(f"{place.registry}/{image.name}", tag, stream=True, decode=True):
-                if "error" in line:
-                    raise CannotCheck(f"{place.registry} does not take the image: {line['error']}", "Run `make up`.")
+            push(docker.client, f"{place.registry}/{image.name}:{tag}")

@@ -20,6 +20,7 @@ from autograder.facts import CannotCheck, Place
 from autograder.ground import engine
 from autograder.ground.images import offline
 from autograder.ground.keys import key_of
+from autograder.ground.lab_images import push
 from autograder.ground.locks import alone
 from autograder.labs import Lab, checkout
 from autograder.sandbox import image
@@ -142,13 +143,18 @@ def _forget_older(host: docker.DockerClient, name: str) -> None:
 
 
 def _rename(inner: docker.DockerClient, it: Box) -> None:
-    """Give images the name that learners use for the registry in the place of the grader's."""
+    """Give images the name that learners use for the registry in the place of the grader's.
+
+    Pushed under it, too: the engine then knows under this name where their layers
+    are. A learner who pushes what builds on them sends names, where the engine
+    would compress 500 MB for each submission.
+    """
     for one in inner.images.list():
         for tag in one.tags:
             if tag.startswith(f"{it.registry}/"):
                 ours = tag.replace(it.registry, f"localhost:{PORT}", 1)
                 one.tag(ours)
-                _push(inner, ours)
+                push(inner, ours)
                 inner.images.remove(tag)
 
 
@@ -162,19 +168,8 @@ def _push_ahead(inner: docker.DockerClient, lab: Lab) -> None:
         if names and not any(tag.startswith(f"localhost:{PORT}/") for tag in names):
             ahead = f"localhost:{PORT}/{AHEAD}/{names[0].partition(':')[0]}:start"
             one.tag(ahead)
-            _push(inner, ahead)
+            push(inner, ahead)
             inner.images.remove(ahead)
-
-
-def _push(inner: docker.DockerClient, reference: str) -> None:
-    """Push an image, so that the engine knows under this registry's name where its layers are.
-
-    A learner who pushes what builds on them then sends names, where the engine
-    would compress 500 MB for each submission.
-    """
-    for line in inner.api.push(reference, stream=True, decode=True):
-        if "error" in line:
-            raise CannotCheck(f"The sandbox's registry does not take {reference}: {line['error']}")
 
 
 def _done(name: str) -> str:

@@ -18,6 +18,7 @@ from autograder.release.attempts import Attempt
 Verdict = tuple[str, str, float]  # check, status, points
 Given = tuple[bool, tuple[Verdict, ...]]  # whether it is what the attempt's file says, and the verdicts
 JUDGING = ("autograder", "docker", "k8s", "constraints.txt")  # below the checkout; what a verdict hangs on
+DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 ASIDE = ("autograder/cli", "__pycache__", "README.md")  # commands print verdicts, they give none
 
 
@@ -99,6 +100,6 @@ def meaning(path: Path) -> str:
     """Return what a Python file says to Python: its comments, docstrings and layout give no verdict."""
     tree = ast.parse(path.read_bytes())
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False):
             del node.body[0]
     return ast.dump(tree)

@@ -14,7 +14,7 @@ from rich.table import Table
 from autograder.cli.chosen import chosen_labs
 from autograder.cli.grade import line
 from autograder.cli.ground import Context, bring_up, bring_up_sandbox, choose, choose_sandbox
-from autograder.cli.handed import grade_handed
+from autograder.cli.handed import Handed, grade_handed
 from autograder.facts import CannotCheck
 from autograder.grading.expecting import expected
 from autograder.grading.outcome import Step
@@ -25,7 +25,6 @@ from autograder.ground.up import needs_of
 from autograder.labs import Lab, course_root
 from autograder.release.attempts import Attempt
 
-Handed = tuple[str, str]  # learner, lab
 console = Console(soft_wrap=True)
 
 
@@ -81,7 +80,7 @@ def flaky(
 def grade_in_rounds(
     tally: Tally, labs: Sequence[Lab], chosen: dict[Handed, Attempt], n: int, jobs: int | None, order: random.Random
 ) -> None:
-    """Grade until each attempt has been graded N times; each round is in a new order."""
+    """Grade until each attempt has been graded N times; each round is in a new order, labs among one another."""
     before, started, total = counted(tally, chosen, n), time.monotonic(), n * len(chosen)
 
     def tell(step: Step) -> None:
@@ -93,18 +92,13 @@ def grade_in_rounds(
     with Board(console) as board:
         root = sample(course_root() / "build" / "flaky", slugs=[one.slug for one in labs])
         for turn in range(1, n + 1):
-            for lab in order.sample(labs, len(labs)):
-                learners = [
-                    learner for (learner, slug), one in chosen.items()
-                    if slug == lab.slug and tally.given(slug, one.name).total() < turn
-                ]  # fmt: skip
-                order.shuffle(learners)
-                handed = {learner: chosen[learner, lab.slug] for learner in learners}
-                for outcome in grade_handed(root, lab.slug, handed, True, tell, jobs):
-                    attempt = chosen[outcome.student, lab.slug]
-                    tally.add(lab.slug, attempt, outcome)
-                    if not expected(attempt, outcome):
-                        board.note(f"[red]✗[/] not as expected: {attempt.name} {line(outcome).strip()}")
+            waiting = [at for at, one in chosen.items() if tally.given(at[1], one.name).total() < turn]
+            handed = {at: chosen[at] for at in order.sample(waiting, len(waiting))}
+            for outcome in grade_handed(root, handed, True, tell, jobs):
+                attempt = chosen[outcome.student, outcome.slug]
+                tally.add(outcome.slug, attempt, outcome)
+                if not expected(attempt, outcome):
+                    board.note(f"[red]✗[/] not as expected: {attempt.name} {line(outcome).strip()}")
 
 
 def counted(tally: Tally, chosen: dict[Handed, Attempt], n: int) -> int:

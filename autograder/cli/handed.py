@@ -7,28 +7,27 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from autograder.grading.grade import CONFIG, grade
+from autograder.grading.grade import CONFIG, grade_these
 from autograder.grading.outcome import Outcome, Step
 from autograder.release.attempts import Attempt
 
 BUILD = "SHIPYARD_BUILD_SECONDS"  # as lab 1 reads it
+Handed = tuple[str, str]  # learner, lab
 
 
 def grade_handed(
-    root: Path, slug: str, handed: Mapping[str, Attempt], force: bool, progress: Callable[[Step], None],
-    jobs: int | None,
-) -> Iterator[Outcome]:  # fmt: skip
-    """Grade what learners handed in of a lab, in the given order; those with seconds of their own come last.
+    root: Path, handed: Mapping[Handed, Attempt], force: bool, progress: Callable[[Step], None], jobs: int | None
+) -> Iterator[Outcome]:
+    """Grade what learners handed in, in the given order; those with seconds of their own come last.
 
     A build that never ends costs 20 s then, where a learner's may take minutes in each of its cells.
     """
-    usual = [learner for learner, one in handed.items() if one.seconds == Attempt.seconds]
-    if usual:
-        yield from grade(root, [slug], usual, force, progress, jobs=jobs)
+    usual = [at for at, one in handed.items() if one.seconds == Attempt.seconds]
+    yield from grade_these(root, usual, force, progress, jobs=jobs)
     for seconds in sorted({one.seconds for one in handed.values()} - {Attempt.seconds}):
         with limited(root, seconds):
-            learners = [learner for learner, one in handed.items() if one.seconds == seconds]
-            yield from grade(root, [slug], learners, force, progress, jobs=jobs)
+            mine = [at for at, one in handed.items() if one.seconds == seconds]
+            yield from grade_these(root, mine, force, progress, jobs=jobs)
 
 
 @contextmanager

@@ -97,8 +97,8 @@ def attempts(
         root = sample(course_root() / "build" / "attempts", slugs=[one.slug for one in chosen])
         handed, tally = each_once(chosen), tally_of(chosen, sandbox)
         for one in chosen:
-            mine = {learner: attempt for (learner, slug), attempt in handed.items() if slug == one.slug}
-            for outcome in grade_handed(root, one.slug, mine, not resume, Teller(board), jobs):
+            mine = {at: attempt for at, attempt in handed.items() if at[1] == one.slug}
+            for outcome in grade_handed(root, mine, not resume, Teller(board), jobs):
                 attempt = handed[outcome.student, one.slug]
                 given.append((one.slug, attempt, outcome))
                 fine = expected(attempt, outcome)

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import nbformat
 from docker.errors import DockerException
-from nbgrader.api import MissingEntry
 from sqlalchemy.exc import SQLAlchemyError
 
 from autograder.checks import Result, Status
 from autograder.facts import CannotCheck
 from autograder.grading.admission import Refused, admit
+from autograder.grading.entered import points_of, ready, score_of
 from autograder.grading.feedback import complete
-from autograder.grading.gradebook import open_gradebook, retrying
+from autograder.grading.gradebook import retrying
 from autograder.grading.outcome import Outcome, Standing, Step
 from autograder.grading.running import Ran, Runner
 from autograder.grading.slots import Pace, allowed_jobs, default_jobs
@@ -28,7 +28,6 @@ from autograder.grading.turn import alone
 from autograder.grading.verdicts import graded, why_again
 from autograder.grading.workplace import key
 from autograder.labs import find_lab, syllabus
-from autograder.release import ReleaseError, release
 from autograder.sandbox import wanted
 from autograder.sandbox.ahead import Ahead
 from autograder.sandbox.box import sweep_ended
@@ -57,34 +56,49 @@ def grade(
 
     >>> for outcome in grade(Path("build/class")): print(outcome.line)  # doctest: +SKIP
     """
-    root = root.resolve()
+    slugs = [find_lab(slug).slug for slug in labs] if labs is not None else [lab.slug for lab in syllabus()]
+    todo = [(student, slug) for slug in slugs for student in students_of(root, slug, students)]
+    yield from grade_these(root, todo, force, progress, limit, jobs)
+
+
+def grade_these(
+    root: Path,
+    todo: Sequence[tuple[str, str]],
+    force: bool = False,
+    progress: Callable[[Step], None] = lambda step: None,
+    limit: float = LIMIT,
+    jobs: int | None = None,
+) -> Iterator[Outcome]:
+    """Grade submissions as `grade` does, each named by its student and its lab, in the given order.
+
+    >>> todo = [("ada", "lab2_container"), ("bela", "lab1_dockerfile")]
+    >>> for outcome in grade_these(Path("build/class"), todo): print(outcome.line)  # doctest: +SKIP
+    """
+    root, wanted_jobs = root.resolve(), jobs or default_jobs()
     if not (root / "nbgrader_config.py").is_file():
         raise FileNotFoundError(f"{root} has no nbgrader_config.py. Put one there, with these lines:\n{CONFIG}")
-    wanted = [find_lab(slug) for slug in labs] if labs is not None else syllabus()
-    wanted_jobs = jobs or default_jobs()
     # Labs that may be graded together are; one whose submissions would meet on the engine is graded alone.
-    together = [lab for lab in wanted if allowed_jobs(lab, wanted_jobs) == wanted_jobs]
-    groups = [(together, wanted_jobs)] + [([lab], 1) for lab in wanted if lab not in together]
-    for group, slots in groups:
-        todo = [(lab.slug, student) for lab in group for student in students_of(root, lab.slug, students)]
-        if todo:
-            yield from _Class(root, todo, force, progress, limit, slots).outcomes()
+    slots = {slug: allowed_jobs(find_lab(slug), wanted_jobs) for _, slug in todo}
+    together = {slug for slug, most in slots.items() if most == wanted_jobs}
+    for group in [together, *({slug} for slug in slots if slug not in together)]:
+        if mine := [at for at in todo if at[1] in group]:
+            yield from _Class(root, mine, force, progress, limit, min(slots[slug] for slug in group)).outcomes()
 
 
 class _Class:
     """Grade some submissions in slots: threads, each of which waits for a process."""
 
     def __init__(
-        self, root: Path, todo: list[tuple[str, str]], force: bool, progress: Callable[[Step], None], limit: float,
+        self, root: Path, todo: Sequence[tuple[str, str]], force: bool, progress: Callable[[Step], None], limit: float,
         jobs: int,
     ):  # fmt: skip
         self.root, self.force, self.progress, self.limit = root, force, progress, limit
         self.todo = list(enumerate(todo, 1))
-        self.pace = Pace([slug for slug, _ in todo], min(jobs, len(todo)))
+        self.pace = Pace([slug for _, slug in todo], min(jobs, len(todo)))
         self.jobs, self.total, self.done = min(jobs, len(todo)), len(todo), 0
         self.ready: dict[str, str] = {}
         self.lock, self.preparing, self.telling = threading.Lock(), threading.Lock(), threading.Lock()
-        self.busy = {student: threading.Lock() for _, student in todo}  # a new learner is entered once
+        self.busy = {student: threading.Lock() for student, _ in todo}  # a new learner is entered once
         self.stopped = threading.Event()
 
     def outcomes(self) -> Iterator[Outcome]:
@@ -96,7 +110,7 @@ class _Class:
                 sweep_ended()
         with (
             alone(self.root, lambda text: self._tell(first, 1, text)) as held,
-            Runner(self.root, sorted({slug for _, (slug, _) in self.todo}), [held]) as self.runner,
+            Runner(self.root, sorted({slug for _, (_, slug) in self.todo}), [held]) as self.runner,
             Ahead() as self.ahead,
         ):
             slots = [threading.Thread(target=self._slot, args=(found,), daemon=True) for _ in range(self.jobs)]
@@ -119,14 +133,16 @@ class _Class:
             with self.lock:
                 if not self.todo:
                     return
-                number, (slug, student) = self.todo.pop(0)
+                # A learner who is being graded in another lab keeps no slot waiting, as long as there are others.
+                free = (place for place, (_, (student, _)) in enumerate(self.todo) if not self.busy[student].locked())
+                number, (student, slug) = self.todo.pop(next(free, 0))
                 following = self.todo[0][1] if self.todo else None
             if following and wanted():
                 self._prepare(*following)
             started = time.monotonic()
             try:
                 with self.busy[student]:
-                    outcome = self._grade_one(number, slug, student)
+                    outcome = self._grade_one(number, student, slug)
             except BaseException as bug:
                 found.put(bug)
                 return
@@ -137,16 +153,16 @@ class _Class:
             found.put(replace(outcome, seconds=round(seconds, 1)))
 
     def _tell(self, at: tuple[str, str], number: int, doing: str) -> None:
-        slug, student = at
+        student, slug = at
         step = Step(student, slug, number, self.total, doing, self.done, self.pace.left())
         with self.telling:
             self.progress(step)
 
-    def _grade_one(self, number: int, slug: str, student: str) -> Outcome:
+    def _grade_one(self, number: int, student: str, slug: str) -> Outcome:
         root, force = self.root, self.force
 
         def say(doing: str) -> None:
-            self._tell((slug, student), number, doing)
+            self._tell((student, slug), number, doing)
 
         try:
             digest = admit(root / "submitted" / student / slug, slug)
@@ -175,12 +191,12 @@ class _Class:
                 note = f"graded, but the feedback could not be written: {ran.reason()}"
         note = f"{note} {_remark(root / 'submitted' / student / slug / f'{slug}.ipynb')}"
         try:
-            score = retrying(lambda: _score(root, slug, student))
+            score = retrying(lambda: score_of(root, slug, student))
         except SQLAlchemyError as fault:
             note, score = f"{note} The score could not be read: {explain(str(fault)) or fault}.", None
         return Outcome(student, slug, Standing.GRADED, _line(results, note), tuple(results), score, bool(again))
 
-    def _prepare(self, slug: str, student: str) -> None:
+    def _prepare(self, student: str, slug: str) -> None:
         """Start the sandboxes of a submission that comes next, where it is going to be graded."""
         lab, work = find_lab(slug), self.root / "autograded" / student / slug
         with suppress(Refused, OSError):
@@ -193,7 +209,7 @@ class _Class:
         _, results, _ = graded(path)
         try:
             with self.preparing:  # the first one to open it may have to make it
-                points = retrying(lambda: _auto_scores(self.root, slug, student))
+                points = retrying(lambda: points_of(self.root, slug, student))
         except SQLAlchemyError:
             return True  # a gradebook that cannot be read is said where the score is read
         return all(points.get(one.name) == one.points for one in results if one.status is not Status.ERROR)
@@ -201,7 +217,7 @@ class _Class:
     def _prepared(self, slug: str) -> str:
         with self.preparing:
             if slug not in self.ready:
-                self.ready[slug] = _ready(self.root, slug)
+                self.ready[slug] = ready(self.root, slug)
             return self.ready[slug]
 
 
@@ -238,43 +254,3 @@ def _line(results: Sequence[Result], note: str) -> str:
     if faults:
         parts.append(f"{len(faults)} of {len(results)} checks could not be made: {faults[0].observed} {faults[0].hint}")
     return " ".join(parts)
-
-
-def _ready(root: Path, slug: str) -> str:
-    """See that the gradebook knows the lab as it is now; return what is in the way, "" if nothing is."""
-    try:
-        here = (root / "source" / slug / f"{slug}.ipynb").is_file()
-        worth = {one.name: one.points for one in find_lab(slug).checks}
-        if not here or retrying(lambda: _known(root, slug)) != worth:
-            release(slug, root)
-    except ReleaseError as mistakes:
-        return f"not graded: {explain(str(mistakes)) or mistakes}"
-    except Exception as fault:  # a broken checks.py, a gradebook that is none: every submission hears it
-        known = explain(str(fault))
-        return f"not graded: {known or f'{slug} cannot be prepared: {type(fault).__name__}: {fault}'}"
-    return ""
-
-
-def _known(root: Path, slug: str) -> dict[str, float]:
-    with open_gradebook(root) as gradebook:
-        try:
-            return {cell.name: cell.max_score for cell in gradebook.find_notebook(slug, slug).grade_cells}
-        except MissingEntry:
-            return {}
-
-
-def _auto_scores(root: Path, slug: str, student: str) -> dict[str, float | None]:
-    with open_gradebook(root) as gradebook:
-        try:
-            grades = gradebook.find_submission_notebook(slug, slug, student).grades
-        except MissingEntry:
-            return {}
-        return {grade.name: grade.auto_score for grade in grades}
-
-
-def _score(root: Path, slug: str, student: str) -> float | None:
-    with open_gradebook(root) as gradebook:
-        try:
-            return gradebook.find_submission(slug, student).score
-        except MissingEntry:
-            return None

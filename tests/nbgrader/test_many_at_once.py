@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from comparing import rows, verdicts, working_in
 
-from autograder.grading.grade import grade
+from autograder.grading.grade import grade, grade_these
 from autograder.grading.outcome import Standing
 from autograder.grading.sample import sample
 from autograder.grading.slots import Pace, allowed_jobs, cores, default_jobs
@@ -59,6 +59,22 @@ def test_gradebook_is_the_same_with_one_job_and_with_many(tmp_path, learners, jo
     # Graded again, all at once, into a gradebook that is full already.
     assert [o.standing for o in grade(many, force=True, jobs=jobs)].count(Standing.FAULT) == 0
     assert rows(many) == rows(one)
+
+
+def test_labs_are_graded_among_one_another_and_a_learner_in_one_at_a_time(tmp_path, monkeypatch):
+    course, other = shutil.copytree(TINY, tmp_path / "course"), "tiny_again"
+    shutil.copytree(course / "solutions" / SLUG, course / "solutions" / other)
+    syllabus = course / "course" / "syllabus.toml"
+    syllabus.write_text(syllabus.read_text() + "\n" + syllabus.read_text().replace(SLUG, other))
+    monkeypatch.setenv("SHIPYARD_COURSE", str(course))
+    root = sample(tmp_path / "class", learners=2)
+    first_answer(root, "ada", "import time; time.sleep(5)")  # her first lab, of the two
+    todo = [("ada", SLUG), ("ada", other), ("bela", other), ("bela", SLUG)]
+    found = [(one.student, one.slug) for one in grade_these(root, todo, jobs=2)]
+    assert sorted(found) == sorted(todo)
+    assert found[0] == ("bela", other)  # who did not wait for ada
+    assert found.index(("ada", SLUG)) < found.index(("ada", other))
+    assert {one.fresh for one in grade_these(root, todo, jobs=2)} == {False}
 
 
 def test_one_that_hangs_or_crashes_costs_nobody_else_anything(four):

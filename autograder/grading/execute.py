@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import tempfile
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,7 +22,7 @@ from autograder.facts import CannotCheck, Place
 from autograder.grading.admission import cut_links
 from autograder.grading.disturbed import Watch
 from autograder.grading.judging import Graded, graded_cells, judge_cells, no_verdicts
-from autograder.grading.kernel import manager_in
+from autograder.grading.kernel import OwnSockets
 from autograder.grading.verdicts import KEY, as_output
 from autograder.grading.workplace import recording, workplace
 from autograder.ground.step import tools
@@ -109,20 +108,19 @@ class ExecuteAndJudge(Execute):
                 yield
             return
         group = None
-        with tempfile.TemporaryDirectory(prefix="shipyard-kernel-", ignore_cleanup_errors=True) as sockets:
-            self.kernel_manager_class = manager_in(sockets)
-            if self._sandbox:
-                self.kernel_manager_class = self._sandbox.kernel_manager
-                self.shutdown_kernel = "immediate"
-            try:
-                with super().setup_kernel(env=self._environment, **kwargs):
-                    self._started = True
-                    group = getattr(self.km.provisioner, "pgid", None)
-                    yield
-            finally:
-                if group and group != os.getpgrp():
-                    with suppress(ProcessLookupError, PermissionError):
-                        os.killpg(group, signal.SIGKILL)
+        self.kernel_manager_class = OwnSockets
+        if self._sandbox:
+            self.kernel_manager_class = self._sandbox.kernel_manager
+            self.shutdown_kernel = "immediate"
+        try:
+            with super().setup_kernel(env=self._environment, **kwargs):
+                self._started = True
+                group = getattr(self.km.provisioner, "pgid", None)
+                yield
+        finally:
+            if group and group != os.getpgrp():
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(group, signal.SIGKILL)
 
     def preprocess_cell(self, cell: NotebookNode, resources: dict, index: int):
         """Run one cell, unless it is graded or the run has ended."""

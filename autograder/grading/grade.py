@@ -78,11 +78,11 @@ def grade_these(
     if not (root / "nbgrader_config.py").is_file():
         raise FileNotFoundError(f"{root} has no nbgrader_config.py. Put one there, with these lines:\n{CONFIG}")
     # Labs that may be graded together are; one whose submissions would meet on the engine is graded alone.
-    slots = {slug: allowed_jobs(find_lab(slug), wanted_jobs) for _, slug in todo}
-    together = {slug for slug, most in slots.items() if most == wanted_jobs}
-    for group in [together, *({slug} for slug in slots if slug not in together)]:
+    slugs = dict.fromkeys(slug for _, slug in todo)
+    together = {slug for slug in slugs if allowed_jobs(find_lab(slug), wanted_jobs) == wanted_jobs}
+    for group, slots in [(together, wanted_jobs), *(({slug}, 1) for slug in slugs if slug not in together)]:
         if mine := [at for at in todo if at[1] in group]:
-            yield from _Class(root, mine, force, progress, limit, min(slots[slug] for slug in group)).outcomes()
+            yield from _Class(root, mine, force, progress, limit, slots).outcomes()
 
 
 class _Class:
@@ -97,8 +97,8 @@ class _Class:
         self.pace = Pace([slug for _, slug in todo], min(jobs, len(todo)))
         self.jobs, self.total, self.done = min(jobs, len(todo)), len(todo), 0
         self.ready: dict[str, str] = {}
-        self.lock, self.preparing, self.telling = threading.Lock(), threading.Lock(), threading.Lock()
-        self.busy = {student: threading.Lock() for student, _ in todo}  # a new learner is entered once
+        self.lock, self.preparing, self.telling = threading.Condition(), threading.Lock(), threading.Lock()
+        self.busy: set[str] = set()  # learners who are being graded: the gradebook enters a new one once
         self.stopped = threading.Event()
 
     def outcomes(self) -> Iterator[Outcome]:
@@ -124,25 +124,18 @@ class _Class:
                     yield outcome
             finally:
                 self.stopped.set()
+                with self.lock:
+                    self.lock.notify_all()
                 self.runner.close()
                 for slot in slots:
                     slot.join(10)
 
     def _slot(self, found: queue.Queue[Outcome | BaseException]) -> None:
-        while not self.stopped.is_set():
-            with self.lock:
-                if not self.todo:
-                    return
-                # A learner who is being graded in another lab keeps no slot waiting, as long as there are others.
-                free = (place for place, (_, (student, _)) in enumerate(self.todo) if not self.busy[student].locked())
-                number, (student, slug) = self.todo.pop(next(free, 0))
-                following = self.todo[0][1] if self.todo else None
-            if following and wanted():
-                self._prepare(*following)
+        while taken := self._take():
+            number, (student, slug) = taken
             started = time.monotonic()
             try:
-                with self.busy[student]:
-                    outcome = self._grade_one(number, student, slug)
+                outcome = self._grade_one(number, student, slug)
             except BaseException as bug:
                 found.put(bug)
                 return
@@ -150,7 +143,26 @@ class _Class:
             self.pace.took(slug, seconds)
             with self.lock:
                 self.done += 1
+                self.busy.remove(student)
+                self.lock.notify_all()
             found.put(replace(outcome, seconds=round(seconds, 1)))
+
+    def _take(self) -> tuple[int, tuple[str, str]] | None:
+        """Return the next submission of a learner who is not being graded in another lab; None at the end."""
+        with self.lock:
+            self.lock.wait_for(lambda: self.stopped.is_set() or not self.todo or self._free())
+            taken = None if self.stopped.is_set() else self._free()
+            if not taken:
+                return None
+            self.todo.remove(taken)
+            self.busy.add(taken[1][0])
+            following = self._free()
+        if following and wanted():
+            self._prepare(*following[1])
+        return taken
+
+    def _free(self) -> tuple[int, tuple[str, str]] | None:
+        return next((one for one in self.todo if one[1][0] not in self.busy), None)
 
     def _tell(self, at: tuple[str, str], number: int, doing: str) -> None:
         student, slug = at

@@ -8,22 +8,22 @@ that reason; by sockets, in none of 480.
 
 from __future__ import annotations
 
+import tempfile
 from typing import Any
 
 from jupyter_client.manager import AsyncKernelManager
 
 
-def manager_in(folder: str) -> type[AsyncKernelManager]:
-    """Return a kernel manager class whose sockets lie in `folder`, for nbclient's `kernel_manager_class`.
+class OwnSockets(AsyncKernelManager):
+    """Manage a kernel whose sockets lie in a temporary folder, which goes with them."""
 
-    A socket's whole path has about 100 characters at most.
+    def __init__(self, **settings: Any):
+        self._folder = tempfile.TemporaryDirectory(prefix="shipyard-kernel-", ignore_cleanup_errors=True)
+        super().__init__(**settings, transport="ipc", connection_file=f"{self._folder.name}/kernel.json")
 
-    >>> manager_in("/tmp/ada")().ip
-    '/tmp/ada/kernel-ipc'
-    """
+    async def _async_cleanup_resources(self, restart: bool = False) -> None:
+        await super()._async_cleanup_resources(restart)
+        if not restart:
+            self._folder.cleanup()
 
-    class Manager(AsyncKernelManager):
-        def __init__(self, **settings: Any):
-            super().__init__(**settings, transport="ipc", connection_file=f"{folder}/kernel.json")
-
-    return Manager
+    cleanup_resources = _async_cleanup_resources

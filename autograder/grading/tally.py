@@ -18,8 +18,8 @@ from autograder.release.attempts import Attempt
 Verdict = tuple[str, str, float]  # check, status, points
 Given = tuple[bool, tuple[Verdict, ...]]  # whether it is what the attempt's file says, and the verdicts
 JUDGING = ("autograder", "docker", "k8s", "constraints.txt")  # below the checkout; what a verdict hangs on
-DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 ASIDE = ("autograder/cli", "__pycache__", "README.md")  # commands print verdicts, they give none
+DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Tally:

@@ -17,7 +17,7 @@ from autograder.facts import CannotCheck, NotThere, Place
 from autograder.probes.apiserver import call, connect, current_namespace, through_service
 from autograder.probes.http import Answer, loads
 from autograder.probes.pods import Pod, pod_of
-from autograder.probes.rollout import wait_rolled_out
+from autograder.probes.rollout import wait_rolled_out, waits_for_image
 from autograder.probes.words import listed, tail
 
 __all__ = ["Deployment", "Endpoint", "Event", "Kube", "Port", "Service", "current_namespace"]
@@ -59,6 +59,13 @@ class Deployment:
         crash, memory, probe, refused), CannotCheck where the cluster has no room.
         """
         return wait_rolled_out(self, timeout)
+
+    def waits_for_image(self, timeout: float = 30.0) -> bool:
+        """Say whether a pod has not the image that is asked for now, once one waits or `timeout` seconds are over.
+
+        After an update, a pod from before stays until the new one is ready: what that one waits for does not count.
+        """
+        return waits_for_image(self, timeout)
 
     def pods(self) -> list[Pod]:
         """Return the pods that its selector matches."""

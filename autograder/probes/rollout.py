@@ -37,6 +37,18 @@ def wait_rolled_out(deployment: Deployment, timeout: float) -> Deployment:
     return deployment
 
 
+def waits_for_image(deployment: Deployment, timeout: float) -> bool:
+    """Say whether a pod waits for its Deployment's image; see Deployment.waits_for_image."""
+    asked = deployment.containers[0].get("image")
+
+    def waits() -> bool:
+        return any(pod.image == asked and pod.because(*IMAGE) for pod in deployment.pods())
+
+    with suppress(TimedOut):
+        return wait_until(waits, "it", timeout, 1)
+    return False
+
+
 def _hopeless(deployment: Deployment) -> bool:
     """Say whether waiting longer cannot help: no image, a crash again and again, pods refused."""
     if _refused(deployment):

@@ -204,6 +204,18 @@ def test_a_rollout_that_fails_names_its_reason(kube, image, change, observed, hi
     assert hint in seen.hint
 
 
+def test_a_pod_from_before_an_update_does_not_wait_for_todays_image(kube, image):
+    deploy(kube, f"{REGISTRY}/no-such-image:v1", env={"LOADING": "1"})
+    assert kube.deployment("digits").waits_for_image(60)
+    containers = [{"name": "server", "image": image}]
+    kube.apps.patch_namespaced_deployment(
+        "digits", kube.namespace, {"spec": {"template": {"spec": {"containers": containers}}}}
+    )
+    wait_until(lambda: any(pod.image == image for pod in kube.pods()), "the new pod", timeout=30)
+    assert any(pod.because("ErrImagePull", "ImagePullBackOff") for pod in kube.pods())  # the old one is still there
+    assert not kube.deployment("digits").waits_for_image(5)
+
+
 def test_a_rollout_that_was_paused_before_it_began(kube, image):
     deploy(kube, image, paused=True)
     seen = not_rolled_out(kube, 3)

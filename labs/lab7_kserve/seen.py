@@ -15,7 +15,6 @@ from autograder.probes.autoscaler import Autoscaler, autoscaler
 from autograder.probes.deployed import Deployed
 from autograder.probes.inference import Inference, InferenceService
 from autograder.probes.kubernetes import Deployment
-from autograder.probes.pods import IMAGE as NOT_PULLED
 from autograder.probes.registry import needed, pulled
 from autograder.probes.trial import Gate, trial
 from autograder.waiting import TimedOut, wait_until
@@ -102,10 +101,7 @@ class Seen(Deployed):
     @fact
     def waits_for_image(self) -> bool:
         """Whether its pod has no image; a node that has much to do takes a moment to try."""
-        deployment = self.broken
-        with suppress(TimedOut):
-            return wait_until(lambda: any(pod.because(*NOT_PULLED) for pod in deployment.pods()), "it", PULL_SECONDS, 1)
-        return False
+        return self.broken.waits_for_image(PULL_SECONDS)
 
     @fact
     def diagnosis(self) -> dict[str, Any]:

@@ -13,7 +13,13 @@ from autograder.sandbox import fence
 pytestmark = [pytest.mark.docker, pytest.mark.cluster]
 # Addresses that the node gives to no pod. An address that another namespace had is given anew, without a DEL before.
 CALLS = r"""
-call() { CNI_COMMAND=$1 CNI_ARGS="K8S_POD_NAMESPACE=$2;K8S_POD_NAME=any" $plugin <<< "$3" || echo "$1 failed for $2"; }
+exec 3>&1  # where failures are told, whatever becomes of a call's output
+call() {
+    local said
+    said=$(CNI_COMMAND=$1 CNI_ARGS="K8S_POD_NAMESPACE=$2;K8S_POD_NAME=any" $plugin <<< "$3") ||
+        echo "$1 failed for $2: $said" >&3
+    printf %s "$said"
+}
 config() { echo '{"prevResult": {"ips": [{"address": "10.244.77.'$1'/24"}], "dns": {}}}'; }
 pod() {
     call ADD lab-at-$(($1 % 4)) "$(config $1)" > /dev/null

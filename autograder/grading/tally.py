@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,38 +13,41 @@ from autograder.grading.expecting import expected
 from autograder.grading.outcome import Outcome
 from autograder.ground.keys import key_of
 from autograder.labs import Lab, checkout, course_root
-from autograder.release.attempts import Attempt
+from autograder.release.attempts import Attempt, attempts
 
 Verdict = tuple[str, str, float]  # check, status, points
 Given = tuple[bool, tuple[Verdict, ...]]  # whether it is what the attempt's file says, and the verdicts
 JUDGING = ("autograder", "docker", "k8s", "constraints.txt")  # below the checkout; what a verdict hangs on
-ASIDE = ("autograder/cli", "__pycache__", "README.md")  # commands print verdicts, they give none
+ASIDE = ("autograder/cli", "autograder/grading/tally.py", "__pycache__", "README.md")  # they give no verdicts
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Tally:
     """Count verdicts in a file: a line for each outcome that an attempt was given, and how often.
 
-    The file is part of the course: another machine goes on counting. What a lab's
-    attempts were given by other code than today's goes when the first is counted anew.
+    The file is part of the course: another machine goes on counting. `code` tells what
+    each attempt of a lab is judged by today; what these labs were given by other code
+    goes when the first of them is counted anew.
 
-    >>> tally = Tally(Path("docs/flaky.jsonl"), {"lab1_dockerfile": "b01e85f"}, "sandbox")
+    >>> tally = Tally(Path("docs/flaky.jsonl"), {("lab1_dockerfile", "reference"): "b01e85f"}, "sandbox")
     >>> tally.given("lab1_dockerfile", "reference").total()
     0
     """
 
-    def __init__(self, path: Path, code: dict[str, str], where: str):
+    def __init__(self, path: Path, code: Mapping[tuple[str, str], str], where: str):
         self._path, self._code, self._where = path, code, where
         self._given: dict[tuple[str, str], Counter[Given]] = defaultdict(Counter)
         self._others: list[str] = []  # of labs, or of a place, that are not counted now
+        labs = {slug for slug, _ in code}
         for line in path.read_text().splitlines() if path.is_file() else ():
             with suppress(ValueError):  # half a line, of a file that was cut off
                 one = json.loads(line)
-                if one["lab"] not in code or one["where"] != where:
+                at = one["lab"], one["attempt"]
+                if one["lab"] not in labs or one["where"] != where:
                     self._others.append(line)
-                elif one["code"] == code[one["lab"]]:
+                elif one["code"] == code.get(at):
                     found = one["expected"], tuple((name, status, points) for name, status, points in one["verdicts"])
-                    self._given[one["lab"], one["attempt"]][found] += one["times"]
+                    self._given[at][found] += one["times"]
 
     def forget(self) -> None:
         """Forget what was counted of these labs."""
@@ -63,7 +66,7 @@ class Tally:
     def _write(self) -> None:
         lines = [
             json.dumps({"lab": slug, "where": self._where, "attempt": attempt, "times": times,
-                        "expected": fine, "code": self._code[slug], "verdicts": found})
+                        "expected": fine, "code": self._code[slug, attempt], "verdicts": found})
             for (slug, attempt), given in self._given.items() for (fine, found), times in given.items()
         ]  # fmt: skip
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +78,8 @@ class Tally:
 def tally_of(labs: Sequence[Lab], sandbox: bool) -> Tally:
     """Return what has been counted for these labs, in sandboxes or outside."""
     where = "sandbox" if sandbox else "engine"
-    return Tally(course_root() / "docs" / "flaky.jsonl", {one.slug: code_of(one) for one in labs}, where)
+    code = {(lab.slug, name): digest for lab in labs for name, digest in code_of(lab).items()}
+    return Tally(course_root() / "docs" / "flaky.jsonl", code, where)
 
 
 def verdicts(outcome: Outcome) -> tuple[Verdict, ...]:
@@ -84,16 +88,24 @@ def verdicts(outcome: Outcome) -> tuple[Verdict, ...]:
     return found or ((str(outcome.standing), "", 0.0),)
 
 
-def code_of(lab: Lab) -> str:
-    """Return a digest of all that a verdict on this lab hangs on; an edit to it begins a new count."""
+def code_of(lab: Lab) -> dict[str, str]:
+    """Return by each attempt's name a digest of all that its verdicts hang on; an edit to it begins a new count."""
     root = checkout()
     parts: list[str | Path] = []
     for place in (*(root / name for name in JUDGING), lab.folder):
         for path in [place] if place.is_file() else sorted(place.rglob("*")):
             name = path.relative_to(place.parent).as_posix()
-            if path.is_file() and not any(aside in name for aside in ASIDE):
+            if path.is_file() and lab.folder / "attempts" not in path.parents and not any(one in name for one in ASIDE):
                 parts += [name, meaning(path) if path.suffix == ".py" else path]
-    return key_of(*parts)
+    judge = key_of(*parts)
+    return {one.name: key_of(judge, work_of(one)) for one in attempts(lab)}
+
+
+def work_of(attempt: Attempt) -> str:
+    """Return what an attempt hands in and must be given: its title and whether CI grades it give no verdict."""
+    return repr(
+        (attempt.kind, sorted(attempt.fails.items()), sorted(attempt.answers.items()), attempt.edit, attempt.seconds)
+    )
 
 
 def meaning(path: Path) -> str:

@@ -1,11 +1,14 @@
 """Counting verdicts goes on where it stopped, and sees one that flips."""
 
+import shutil
+from dataclasses import replace
+
 from autograder.checks import Result, Status
 from autograder.cli.flaky import counted, report
 from autograder.grading.outcome import Outcome, Standing
 from autograder.grading.tally import Tally, code_of, meaning
 from autograder.labs import find_lab
-from autograder.release.attempts import REFERENCE
+from autograder.release.attempts import REFERENCE, attempts
 
 LAB = "lab1_dockerfile"
 CHOSEN = {("ada", LAB): REFERENCE}
@@ -18,14 +21,14 @@ def outcome(status: Status) -> Outcome:
 
 def test_a_count_goes_on_after_a_run_that_was_cut_off(tmp_path):
     path = tmp_path / "counts" / "flaky.jsonl"
-    Tally(path, {LAB: "a"}, "sandbox").add(LAB, REFERENCE, outcome(Status.PASS))
+    Tally(path, {(LAB, "reference"): "a"}, "sandbox").add(LAB, REFERENCE, outcome(Status.PASS))
     path.write_text(path.read_text() + path.read_text()[:40])
-    Tally(path, {LAB: "a"}, "sandbox").add(LAB, REFERENCE, outcome(Status.PASS))
-    assert counted(Tally(path, {LAB: "a"}, "sandbox"), CHOSEN, 20) == 2
+    Tally(path, {(LAB, "reference"): "a"}, "sandbox").add(LAB, REFERENCE, outcome(Status.PASS))
+    assert counted(Tally(path, {(LAB, "reference"): "a"}, "sandbox"), CHOSEN, 20) == 2
 
 
 def test_more_gradings_than_asked_for_are_not_counted_twice(tmp_path):
-    tally = Tally(tmp_path / "flaky.jsonl", {LAB: "a"}, "sandbox")
+    tally = Tally(tmp_path / "flaky.jsonl", {(LAB, "reference"): "a"}, "sandbox")
     for _ in range(3):
         tally.add(LAB, REFERENCE, outcome(Status.PASS))
     assert counted(tally, CHOSEN, 2) == 2
@@ -33,8 +36,8 @@ def test_more_gradings_than_asked_for_are_not_counted_twice(tmp_path):
 
 def test_other_code_begins_a_new_count_and_the_old_one_goes(tmp_path):
     path = tmp_path / "flaky.jsonl"
-    Tally(path, {LAB: "a"}, "sandbox").add(LAB, REFERENCE, outcome(Status.PASS))
-    other = Tally(path, {LAB: "b"}, "sandbox")
+    Tally(path, {(LAB, "reference"): "a"}, "sandbox").add(LAB, REFERENCE, outcome(Status.PASS))
+    other = Tally(path, {(LAB, "reference"): "b"}, "sandbox")
     assert counted(other, CHOSEN, 20) == 0
     other.add(LAB, REFERENCE, outcome(Status.PASS))
     assert len(path.read_text().splitlines()) == 1
@@ -42,43 +45,59 @@ def test_other_code_begins_a_new_count_and_the_old_one_goes(tmp_path):
 
 def test_other_labs_and_places_are_counted_beside_each_other(tmp_path):
     path = tmp_path / "flaky.jsonl"
-    Tally(path, {LAB: "a"}, "sandbox").add(LAB, REFERENCE, outcome(Status.PASS))
-    Tally(path, {"lab3_deploy": "a"}, "sandbox").add("lab3_deploy", REFERENCE, outcome(Status.PASS))
-    outside = Tally(path, {LAB: "a"}, "engine")
+    Tally(path, {(LAB, "reference"): "a"}, "sandbox").add(LAB, REFERENCE, outcome(Status.PASS))
+    Tally(path, {("lab3_deploy", "reference"): "a"}, "sandbox").add("lab3_deploy", REFERENCE, outcome(Status.PASS))
+    outside = Tally(path, {(LAB, "reference"): "a"}, "engine")
     outside.add(LAB, REFERENCE, outcome(Status.PASS))
     outside.forget()
     assert counted(outside, CHOSEN, 20) == 0
-    assert counted(Tally(path, {LAB: "a"}, "sandbox"), CHOSEN, 20) == 1
+    assert counted(Tally(path, {(LAB, "reference"): "a"}, "sandbox"), CHOSEN, 20) == 1
     assert len(path.read_text().splitlines()) == 2
 
 
 def test_the_same_outcome_takes_one_line_however_often_it_was_given(tmp_path):
     path = tmp_path / "flaky.jsonl"
     for _ in range(20):
-        Tally(path, {LAB: "a"}, "sandbox").add(LAB, REFERENCE, outcome(Status.PASS))
+        Tally(path, {(LAB, "reference"): "a"}, "sandbox").add(LAB, REFERENCE, outcome(Status.PASS))
     assert len(path.read_text().splitlines()) == 1
-    assert counted(Tally(path, {LAB: "a"}, "sandbox"), CHOSEN, 20) == 20
+    assert counted(Tally(path, {(LAB, "reference"): "a"}, "sandbox"), CHOSEN, 20) == 20
 
 
 def test_a_verdict_that_flips_is_counted_and_named_also_over_two_runs(tmp_path):
     path = tmp_path / "flaky.jsonl"
     for status in (Status.PASS, Status.PASS, Status.FAIL):
-        Tally(path, {LAB: "a"}, "sandbox").add(LAB, REFERENCE, outcome(status))
-    table, differed, unexpected = report(Tally(path, {LAB: "a"}, "sandbox"), CHOSEN)
+        Tally(path, {(LAB, "reference"): "a"}, "sandbox").add(LAB, REFERENCE, outcome(status))
+    table, differed, unexpected = report(Tally(path, {(LAB, "reference"): "a"}, "sandbox"), CHOSEN)
     assert (differed, unexpected) == (1, 1)
     assert [list(column.cells) for column in table.columns][2:4] == [["3"], ["answers"]]
 
 
 def test_a_fault_of_the_grader_differs_from_a_verdict(tmp_path):
-    tally = Tally(tmp_path / "flaky.jsonl", {LAB: "a"}, "sandbox")
+    tally = Tally(tmp_path / "flaky.jsonl", {(LAB, "reference"): "a"}, "sandbox")
     tally.add(LAB, REFERENCE, outcome(Status.PASS))
     tally.add(LAB, REFERENCE, Outcome("ada", LAB, Standing.FAULT, "the engine went away"))
     assert report(tally, CHOSEN)[1:] == (1, 1)
 
 
-def test_the_code_that_judged_differs_from_lab_to_lab():
+def test_the_code_that_judged_differs_from_lab_to_lab_and_from_attempt_to_attempt():
     first, second = find_lab(LAB), find_lab("lab3_deploy")
-    assert code_of(first) == code_of(first) != code_of(second)
+    assert code_of(first) == code_of(first)
+    assert code_of(first)["reference"] != code_of(second)["reference"]
+    assert len(set(code_of(first).values())) == len(attempts(first))
+
+
+def test_an_edit_to_an_attempt_begins_its_own_count_and_one_to_a_check_that_of_all(tmp_path):
+    folder = tmp_path / LAB
+    shutil.copytree(find_lab(LAB).folder, folder)
+    lab = replace(find_lab(LAB), folder=folder)
+    before = code_of(lab)
+    path = folder / "attempts" / "as_root.md"
+    path.write_text(path.read_text().replace("quick: true\n", ""))
+    assert code_of(lab) == before
+    path.write_text(path.read_text().replace("runs_unprivileged", "no_secrets"))
+    assert {name for name, code in code_of(lab).items() if code != before[name]} == {"as_root"}
+    (folder / "checks.py").write_text((folder / "checks.py").read_text() + "\nMORE = 1\n")
+    assert not set(code_of(lab).values()) & set(before.values())
 
 
 def test_a_comment_begins_no_new_count_and_a_condition_does(tmp_path):

@@ -7,6 +7,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from autograder.grading.expecting import expected
@@ -18,7 +19,8 @@ from autograder.release.attempts import Attempt, attempts
 Verdict = tuple[str, str, float]  # check, status, points
 Given = tuple[bool, tuple[Verdict, ...]]  # whether it is what the attempt's file says, and the verdicts
 JUDGING = ("autograder", "docker", "k8s", "constraints.txt")  # below the checkout; what a verdict hangs on
-ASIDE = ("autograder/cli", "autograder/grading/tally.py", "__pycache__", "README.md")  # they give no verdicts
+# They give no verdict on what another attempt hands in, or none at all.
+ASIDE = ("autograder/cli", "autograder/grading/tally.py", "/attempts/", "__pycache__", "README.md")
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -95,7 +97,7 @@ def code_of(lab: Lab) -> dict[str, str]:
     for place in (*(root / name for name in JUDGING), lab.folder):
         for path in [place] if place.is_file() else sorted(place.rglob("*")):
             name = path.relative_to(place.parent).as_posix()
-            if path.is_file() and lab.folder / "attempts" not in path.parents and not any(one in name for one in ASIDE):
+            if path.is_file() and not any(aside in name for aside in ASIDE):
                 parts += [name, meaning(path) if path.suffix == ".py" else path]
     judge = key_of(*parts)
     return {one.name: key_of(judge, work_of(one)) for one in attempts(lab)}
@@ -103,9 +105,7 @@ def code_of(lab: Lab) -> dict[str, str]:
 
 def work_of(attempt: Attempt) -> str:
     """Return what an attempt hands in and must be given: its title and whether CI grades it give no verdict."""
-    return repr(
-        (attempt.kind, sorted(attempt.fails.items()), sorted(attempt.answers.items()), attempt.edit, attempt.seconds)
-    )
+    return repr(replace(attempt, title="", quick=False, path=None))
 
 
 def meaning(path: Path) -> str:

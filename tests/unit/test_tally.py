@@ -12,6 +12,7 @@ from autograder.release.attempts import REFERENCE, attempts
 
 LAB = "lab1_dockerfile"
 CHOSEN = {("ada", LAB): REFERENCE}
+CODE = {(LAB, "reference"): "a"}
 
 
 def outcome(status: Status) -> Outcome:
@@ -21,14 +22,14 @@ def outcome(status: Status) -> Outcome:
 
 def test_a_count_goes_on_after_a_run_that_was_cut_off(tmp_path):
     path = tmp_path / "counts" / "flaky.jsonl"
-    Tally(path, {(LAB, "reference"): "a"}, "sandbox").add(LAB, REFERENCE, outcome(Status.PASS))
+    Tally(path, CODE, "sandbox").add(LAB, REFERENCE, outcome(Status.PASS))
     path.write_text(path.read_text() + path.read_text()[:40])
-    Tally(path, {(LAB, "reference"): "a"}, "sandbox").add(LAB, REFERENCE, outcome(Status.PASS))
-    assert counted(Tally(path, {(LAB, "reference"): "a"}, "sandbox"), CHOSEN, 20) == 2
+    Tally(path, CODE, "sandbox").add(LAB, REFERENCE, outcome(Status.PASS))
+    assert counted(Tally(path, CODE, "sandbox"), CHOSEN, 20) == 2
 
 
 def test_more_gradings_than_asked_for_are_not_counted_twice(tmp_path):
-    tally = Tally(tmp_path / "flaky.jsonl", {(LAB, "reference"): "a"}, "sandbox")
+    tally = Tally(tmp_path / "flaky.jsonl", CODE, "sandbox")
     for _ in range(3):
         tally.add(LAB, REFERENCE, outcome(Status.PASS))
     assert counted(tally, CHOSEN, 2) == 2
@@ -36,7 +37,7 @@ def test_more_gradings_than_asked_for_are_not_counted_twice(tmp_path):
 
 def test_other_code_begins_a_new_count_and_the_old_one_goes(tmp_path):
     path = tmp_path / "flaky.jsonl"
-    Tally(path, {(LAB, "reference"): "a"}, "sandbox").add(LAB, REFERENCE, outcome(Status.PASS))
+    Tally(path, CODE, "sandbox").add(LAB, REFERENCE, outcome(Status.PASS))
     other = Tally(path, {(LAB, "reference"): "b"}, "sandbox")
     assert counted(other, CHOSEN, 20) == 0
     other.add(LAB, REFERENCE, outcome(Status.PASS))
@@ -45,35 +46,35 @@ def test_other_code_begins_a_new_count_and_the_old_one_goes(tmp_path):
 
 def test_other_labs_and_places_are_counted_beside_each_other(tmp_path):
     path = tmp_path / "flaky.jsonl"
-    Tally(path, {(LAB, "reference"): "a"}, "sandbox").add(LAB, REFERENCE, outcome(Status.PASS))
+    Tally(path, CODE, "sandbox").add(LAB, REFERENCE, outcome(Status.PASS))
     Tally(path, {("lab3_deploy", "reference"): "a"}, "sandbox").add("lab3_deploy", REFERENCE, outcome(Status.PASS))
-    outside = Tally(path, {(LAB, "reference"): "a"}, "engine")
+    outside = Tally(path, CODE, "engine")
     outside.add(LAB, REFERENCE, outcome(Status.PASS))
     outside.forget()
     assert counted(outside, CHOSEN, 20) == 0
-    assert counted(Tally(path, {(LAB, "reference"): "a"}, "sandbox"), CHOSEN, 20) == 1
+    assert counted(Tally(path, CODE, "sandbox"), CHOSEN, 20) == 1
     assert len(path.read_text().splitlines()) == 2
 
 
 def test_the_same_outcome_takes_one_line_however_often_it_was_given(tmp_path):
     path = tmp_path / "flaky.jsonl"
     for _ in range(20):
-        Tally(path, {(LAB, "reference"): "a"}, "sandbox").add(LAB, REFERENCE, outcome(Status.PASS))
+        Tally(path, CODE, "sandbox").add(LAB, REFERENCE, outcome(Status.PASS))
     assert len(path.read_text().splitlines()) == 1
-    assert counted(Tally(path, {(LAB, "reference"): "a"}, "sandbox"), CHOSEN, 20) == 20
+    assert counted(Tally(path, CODE, "sandbox"), CHOSEN, 20) == 20
 
 
 def test_a_verdict_that_flips_is_counted_and_named_also_over_two_runs(tmp_path):
     path = tmp_path / "flaky.jsonl"
     for status in (Status.PASS, Status.PASS, Status.FAIL):
-        Tally(path, {(LAB, "reference"): "a"}, "sandbox").add(LAB, REFERENCE, outcome(status))
-    table, differed, unexpected = report(Tally(path, {(LAB, "reference"): "a"}, "sandbox"), CHOSEN)
+        Tally(path, CODE, "sandbox").add(LAB, REFERENCE, outcome(status))
+    table, differed, unexpected = report(Tally(path, CODE, "sandbox"), CHOSEN)
     assert (differed, unexpected) == (1, 1)
     assert [list(column.cells) for column in table.columns][2:4] == [["3"], ["answers"]]
 
 
 def test_a_fault_of_the_grader_differs_from_a_verdict(tmp_path):
-    tally = Tally(tmp_path / "flaky.jsonl", {(LAB, "reference"): "a"}, "sandbox")
+    tally = Tally(tmp_path / "flaky.jsonl", CODE, "sandbox")
     tally.add(LAB, REFERENCE, outcome(Status.PASS))
     tally.add(LAB, REFERENCE, Outcome("ada", LAB, Standing.FAULT, "the engine went away"))
     assert report(tally, CHOSEN)[1:] == (1, 1)

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 from rich.console import Console
@@ -41,27 +46,55 @@ def test(
     """Run the unit tests, then bring up what the live tests need and run those."""
     choose(context)
     root, needs = course_root(), needs_of(syllabus())
+    chosen = [] if everything else ["-m", "not slow"]
     # First what takes seconds: a typo must not wait for a cluster.
     quick = subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", "tests/unit"], cwd=root)
     if quick.returncode:
         raise typer.Exit(quick.returncode)
-    bring_up(["docker"])
-    with Board(console) as board:
-        # The longest of all that needs no cluster: it is compiled while the cluster and the rest come up.
-        early = Background(lambda: [addon.binaries() for addon in needed(needs)], board.say)
-        forecast(cluster_steps(), board)
-        climb([*cluster_steps(), chromium(), *sandbox_steps()], board.say)
-        early.wait()
-    bring_up(needs)
-    # A live test that finds something missing now fails instead of being skipped.
-    environment = {**os.environ, "SHIPYARD_LIVE": "required"}
-    chosen = [] if everything else ["-m", "not slow"]
+    with beside([*chosen, "tests/nbgrader"], root) as ended:
+        bring_up(["docker"])
+        with Board(console) as board:
+            # The longest of all that needs no cluster: it is compiled while the cluster and the rest come up.
+            early = Background(lambda: [addon.binaries() for addon in needed(needs)], board.say)
+            forecast(cluster_steps(), board)
+            climb([*cluster_steps(), chromium(), *sandbox_steps()], board.say)
+            early.wait()
+        bring_up(needs)
+        graded = ended()
     judged = 0
     if everything:
         judged = subprocess.run([sys.executable, "-m", "autograder", "attempts", "--sandbox"], cwd=root).returncode
+    # A live test that finds something missing now fails instead of being skipped.
+    environment = {**os.environ, "SHIPYARD_LIVE": "required"}
     live = subprocess.run(
-        [sys.executable, "-m", "pytest", "--durations=15", *chosen, "--ignore=tests/unit", "tests"],
+        [sys.executable, "-m", "pytest", "--durations=15", *chosen, "tests/browser", "tests/live"],
         cwd=root,
         env=environment,
     )
-    raise typer.Exit(live.returncode or judged)
+    raise typer.Exit(live.returncode or graded or judged)
+
+
+@contextmanager
+def beside(arguments: Sequence[str], root: Path) -> Iterator[Callable[[], int]]:
+    """Run tests beside other work; calling what is given waits for them, prints their report, returns their exit code.
+
+    What is left early, by Ctrl-C or because a step failed, ends them too.
+    """
+    console.print(f"[bold]…[/] {arguments[-1]} [dim](about 9 min, beside the rest: these need no Docker)[/]")
+    with tempfile.TemporaryFile("w+", errors="replace") as report:
+        command = [sys.executable, "-m", "pytest", "-q", "--durations=5", *arguments]
+        running = subprocess.Popen(command, cwd=root, stdout=report, stderr=subprocess.STDOUT)
+
+        def ended() -> int:
+            code = running.wait()
+            report.seek(0)
+            sys.stdout.write(report.read())
+            sys.stdout.flush()
+            return code
+
+        try:
+            yield ended
+        finally:
+            if running.poll() is None:
+                running.send_signal(signal.SIGINT)
+                running.wait()

@@ -92,11 +92,12 @@ def test_an_edit_to_an_attempt_begins_its_own_count_and_one_to_a_check_that_of_a
     shutil.copytree(find_lab(LAB).folder, folder)
     lab = replace(find_lab(LAB), folder=folder)
     before = code_of(lab)
-    path = folder / "attempts" / "as_root.md"
+    path = folder / "attempts" / "build_date.md"
+    assert "quick: true\n" in path.read_text()
     path.write_text(path.read_text().replace("quick: true\n", ""))
     assert code_of(lab) == before
-    path.write_text(path.read_text().replace("runs_unprivileged", "no_secrets"))
-    assert {name for name, code in code_of(lab).items() if code != before[name]} == {"as_root"}
+    path.write_text(path.read_text().replace("builds_alike", "no_secrets"))
+    assert {name for name, code in code_of(lab).items() if code != before[name]} == {"build_date"}
     (folder / "checks.py").write_text((folder / "checks.py").read_text() + "\nMORE = 1\n")
     assert not set(code_of(lab).values()) & set(before.values())
 

@@ -13,8 +13,9 @@ from autograder.ground import cluster, engine, programs
 from autograder.ground.addons import ADDONS
 from autograder.ground.step import tools
 
-# Where the tests themselves run in the background, SIGINT is ignored, also by each process that they start.
+# Where the tests run in the background or under `nohup`, these are ignored, also by each process that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Most tests are not about sandboxes, and quicker without; those that are set it themselves.
 os.environ.setdefault("SHIPYARD_SANDBOX", "0")

@@ -110,7 +110,10 @@ def test_interrupted_run_ends_all_slots_and_leaves_nothing_running(four, sign):
     started = [four / "autograded" / name / SLUG / "answer.txt" for name in ("ada", "bela", "chen")]
     wait_until(lambda: all(path.exists() for path in started), "three notebooks to run", timeout=120)
     os.kill(process.pid, sign)
-    said, _ = process.communicate(timeout=60)
+    try:
+        said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert "The same command continues where this one stopped" in said
     assert working_in(four) == []

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from autograder.grading.expecting import expected
@@ -98,7 +99,7 @@ def code_of(lab: Lab) -> dict[str, str]:
         for path in [place] if place.is_file() else sorted(place.rglob("*")):
             name = path.relative_to(place.parent).as_posix()
             if path.is_file() and not any(aside in name for aside in ASIDE):
-                parts += [name, meaning(path) if path.suffix == ".py" else path]
+                parts += [name, meaning(path.read_bytes()) if path.suffix == ".py" else path]
     judge = key_of(*parts)
     return {one.name: key_of(judge, work_of(one)) for one in attempts(lab)}
 
@@ -108,9 +109,10 @@ def work_of(attempt: Attempt) -> str:
     return repr(replace(attempt, title="", quick=False, path=None))
 
 
-def meaning(path: Path) -> str:
+@cache  # most files judge every lab
+def meaning(source: bytes) -> str:
     """Return what a Python file says to Python: its comments, docstrings and layout give no verdict."""
-    tree = ast.parse(path.read_bytes())
+    tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False):
             del node.body[0]

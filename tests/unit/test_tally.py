@@ -102,13 +102,10 @@ def test_an_edit_to_an_attempt_begins_its_own_count_and_one_to_a_check_that_of_a
     assert not set(code_of(lab).values()) & set(before.values())
 
 
-def test_a_comment_begins_no_new_count_and_a_condition_does(tmp_path):
-    path, said = tmp_path / "checks.py", set()
-    for text in (
-        'def right(seen):\n    """Tell."""\n    return seen > 1\n',
-        '"""Judge."""\n\ndef right(seen):\n    # why\n    return (seen > 1)\n',
-        "def right(seen):\n    return seen > 2\n",
-    ):
-        path.write_text(text)
-        said.add(meaning(path))
+def test_a_comment_begins_no_new_count_and_a_condition_does():
+    said = {meaning(source) for source in (
+        b'def right(seen):\n    """Tell."""\n    return seen > 1\n',
+        b'"""Judge."""\n\ndef right(seen):\n    # why\n    return (seen > 1)\n',
+        b"def right(seen):\n    return seen > 2\n",
+    )}  # fmt: skip
     assert len(said) == 2

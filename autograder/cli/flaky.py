@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+import shutil
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from autograder.cli.chosen import chosen_labs
@@ -16,8 +19,8 @@ from autograder.cli.grade import line
 from autograder.cli.ground import Context, bring_up, bring_up_sandbox, choose, choose_sandbox
 from autograder.cli.handed import Handed, grade_handed
 from autograder.facts import CannotCheck
-from autograder.grading.expecting import expected
-from autograder.grading.outcome import Step
+from autograder.grading.expecting import differences, expected
+from autograder.grading.outcome import Outcome, Step
 from autograder.grading.sample import each_once, sample
 from autograder.grading.tally import Tally, tally_of
 from autograder.ground.progress import Board, duration
@@ -69,11 +72,11 @@ def flaky(
         if sandbox:
             bring_up_sandbox()
         grade_in_rounds(tally, labs, chosen, n, jobs, random.Random(seed))
-    table, differed, unexpected = report(tally, chosen)
+    table, differed, wrong = report(tally, chosen)
     console.print(table)
     console.print(f"{counted(tally, chosen, n)} gradings of {len(chosen)} attempts in random order (seed {seed}): "
-                  f"{differed} differed, {unexpected} not as expected")  # fmt: skip
-    if differed or unexpected:
+                  f"{differed} differed, {wrong} not as expected")  # fmt: skip
+    if differed or wrong:
         raise typer.Exit(1)
 
 
@@ -99,6 +102,23 @@ def grade_in_rounds(
                 tally.add(outcome.slug, attempt, outcome)
                 if not expected(attempt, outcome):
                     board.note(f"[red]✗[/] not as expected: {attempt.name} {line(outcome).strip()}")
+                    for said in unexpected(root, attempt, outcome):
+                        board.note(f"    {escape(said)}")
+
+
+def unexpected(root: Path, attempt: Attempt, outcome: Outcome) -> list[str]:
+    """Return what was seen where a verdict is not the expected one, and where the graded notebook is kept.
+
+    A later round would write over that notebook, and a cause that comes once in a hundred times is not seen twice.
+    """
+    said = [str(one) for one in differences(attempt, outcome.results)] if outcome.results else [outcome.line]
+    notebook = root / "autograded" / outcome.student / outcome.slug / f"{outcome.slug}.ipynb"
+    if notebook.is_file():
+        kept = root / "unexpected" / f"{outcome.slug}-{attempt.name}-{time.strftime('%m%d-%H%M%S')}.ipynb"
+        kept.parent.mkdir(exist_ok=True)
+        shutil.copy(notebook, kept)
+        said.append(f"kept: {kept}")
+    return said
 
 
 def counted(tally: Tally, chosen: dict[Handed, Attempt], n: int) -> int:
@@ -111,13 +131,13 @@ def report(tally: Tally, chosen: dict[Handed, Attempt]) -> tuple[Table, int, int
     table = Table(box=None, pad_edge=False)
     for heading in ("Lab", "Attempt", "Graded", "Differ", "Unexpected"):
         table.add_column(heading, no_wrap=heading == "Attempt", overflow="fold")
-    flips = unexpected = 0
+    flips = wrongs = 0
     for (_, slug), one in sorted(chosen.items(), key=lambda each: each[0][1]):
         given = tally.given(slug, one.name)
         (_, usual), _ = given.most_common(1)[0]
         differing = {name for _, other in given for name, *_ in set(other) ^ set(usual)}
         flips += sum(times for (_, other), times in given.items() if other != usual)
         wrong = sum(times for (fine, _), times in given.items() if not fine)
-        unexpected += wrong
+        wrongs += wrong
         table.add_row(slug, one.name, str(given.total()), ", ".join(sorted(differing)) or "none", str(wrong or "none"))
-    return table, flips, unexpected
+    return table, flips, wrongs

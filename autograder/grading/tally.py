@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
+from os.path import relpath
 from pathlib import Path
 
 from autograder.grading.expecting import expected
@@ -19,7 +21,9 @@ from autograder.release.attempts import Attempt, attempts
 
 Verdict = tuple[str, str, float]  # check, status, points
 Given = tuple[bool, tuple[Verdict, ...]]  # whether it is what the attempt's file says, and the verdicts
-JUDGING = ("autograder", "docker", "k8s", "constraints.txt")  # below the checkout; what a verdict hangs on
+JUDGING = ("autograder", "docker", "k8s", "constraints.txt")  # below the checkout; what each verdict hangs on
+PROBES = "autograder.probes"  # but these only where one is used
+NAME = re.compile(r"\w+(\.py)?")  # of a file or a lab
 # They give no verdict on what another attempt hands in, or none at all.
 ASIDE = ("autograder/cli", "autograder/grading/tally.py", "/attempts/", "__pycache__", "README.md")
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -93,15 +97,53 @@ def verdicts(outcome: Outcome) -> tuple[Verdict, ...]:
 
 def code_of(lab: Lab) -> dict[str, str]:
     """Return by each attempt's name a digest of all that its verdicts hang on; an edit to it begins a new count."""
-    root = checkout()
     parts: list[str | Path] = []
-    for place in (*(root / name for name in JUDGING), lab.folder):
-        for path in [place] if place.is_file() else sorted(place.rglob("*")):
-            name = path.relative_to(place.parent).as_posix()
-            if path.is_file() and not any(aside in name for aside in ASIDE):
-                parts += [name, meaning(path.read_bytes()) if path.suffix == ".py" else path]
+    for name, path in sorted((relpath(path, lab.folder), path) for path in judged_by(lab)):
+        parts += [name, meaning(path.read_bytes()) if path.suffix == ".py" else path]
     judge = key_of(*parts)
     return {one.name: key_of(judge, work_of(one)) for one in attempts(lab)}
+
+
+def judged_by(lab: Lab) -> set[Path]:
+    """Return the files that a lab's verdicts hang on.
+
+    They are what judges every lab, the lab's own folder, and whichever probes and other labs these name.
+    """
+    root = checkout()
+    probes, labs = root.joinpath(*PROBES.split(".")), root / "solutions"
+    shared = {path for name in JUDGING for path in files(root / name)} - set(files(probes))
+    waiting, found = [*shared, *files(lab.folder), probes / "__init__.py"], set()
+    while waiting:
+        path = waiting.pop()
+        if path in found:
+            continue
+        found.add(path)
+        for name in uses(path.read_bytes()) if path.suffix == ".py" else ():
+            others = files(labs / name) if name != lab.slug else []
+            waiting += [*files(probes / name), *(one for one in others if one.suffix == ".py")]
+    return found
+
+
+def files(place: Path) -> list[Path]:
+    """Return the files at or below a place that may give a verdict on what another attempt hands in."""
+    found = [path for path in place.rglob("*") if path.is_file()] if place.is_dir() else [place] * place.is_file()
+    return [one for one in found if not any(aside in one.relative_to(place.parent).as_posix() for aside in ASIDE)]
+
+
+@cache  # most files judge every lab
+def uses(source: bytes) -> frozenset[str]:
+    """Return the files of the probes that a Python file imports, and the files and labs that it names.
+
+    >>> sorted(uses(b"from autograder.probes import fences; unseen = find_lab('lab1_dockerfile').hidden"))
+    ['fences.py', 'lab1_dockerfile', 'probes.py']
+    """
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PROBES):
+            found |= {f"{name}.py" for name in (node.module.rpartition(".")[2], *(one.name for one in node.names))}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and NAME.fullmatch(node.value):
+            found.add(node.value)
+    return frozenset(found)
 
 
 def work_of(attempt: Attempt) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from autograder.checks import Result, Status
 from autograder.cli.flaky import counted, report, unexpected
 from autograder.grading.outcome import Outcome, Standing
-from autograder.grading.tally import Tally, code_of, meaning
+from autograder.grading.tally import Tally, code_of, judged_by, meaning
 from autograder.labs import find_lab
 from autograder.release.attempts import REFERENCE, attempts
 
@@ -117,6 +117,17 @@ def test_an_edit_to_an_attempt_begins_its_own_count_and_one_to_a_check_that_of_a
     assert {name for name, code in code_of(lab).items() if code != before[name]} == {"build_date"}
     (folder / "checks.py").write_text((folder / "checks.py").read_text() + "\nMORE = 1\n")
     assert not set(code_of(lab).values()) & set(before.values())
+
+
+def test_a_lab_is_judged_by_the_probes_and_the_other_labs_that_it_uses_and_by_no_others():
+    def judging(slug: str) -> set[str]:
+        return {f"{path.parent.name}/{path.name}" for path in judged_by(find_lab(slug))}
+
+    first, seventh = judging(LAB), judging("lab7_kserve")
+    assert {"probes/deployed.py", "probes/rollout.py", "lab4_operate/hidden.py", f"{LAB}/hidden.py"} <= seventh
+    assert {"probes/image.py", "grading/judging.py", "notebook/checking.py", "digits_server/app.py"} <= first
+    assert "probes/caller_in_pod.py" in judging("lab4_operate")  # read as a file, never imported
+    assert not {"probes/deployed.py", "lab4_operate/hidden.py", "cli/flaky.py", "grading/tally.py"} & first
 
 
 def test_a_comment_begins_no_new_count_and_a_condition_does():

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import Any
 
 from autograder.facts import NotThere, Observation, fact
-from autograder.probes.http import Answer
+from autograder.probes.http import Answer, Unreachable
 from autograder.probes.kubernetes import Deployment, Kube
 from autograder.probes.pods import Pod
+
+PATIENCE = 60  # seconds until each pod has its model, however busy the machine
+LAG = 10  # seconds until the cluster leads requests to all who are ready, and to nobody else
 
 
 class Deployed(Observation):
@@ -48,7 +52,42 @@ class Deployed(Observation):
             )
         return ready
 
+    @fact
+    def given_up(self) -> set[str]:
+        """The Services that were waited for in vain: once is enough."""
+        return set()
+
     def ask(self, path: str, body: Any = None) -> Answer:
         """Ask the Service, once the Deployment had its time to roll out."""
         assert self.pods
-        return self.kube.ask(self.name, path, port=self.port, method="POST" if body else "GET", json=body)
+        return self.ask_of(self.deployment, self.name, path, body)
+
+    def ask_of(self, deployment: Deployment, service: str, path: str, body: Any = None) -> Answer:
+        """Ask a Service whose Deployment has rolled out; ask again while a usable answer may still come.
+
+        Where a probe asks for less than the model, or there is none, a pod is called ready before it can
+        answer: whether it had time by chance must decide no verdict. Raises as Kube.ask does.
+        """
+        probed = all("readinessProbe" in one for one in deployment.containers)
+
+        def once() -> Answer | Unreachable:
+            try:
+                return self.kube.ask(service, path, port=self.port, method="POST" if body else "GET", json=body)
+            except Unreachable as none:
+                return none
+
+        started = time.monotonic()
+        while (patience := _patience(said := once(), probed)) and service not in self.given_up:
+            if time.monotonic() > started + patience:
+                self.given_up.add(service)
+            time.sleep(1)
+        if isinstance(said, Unreachable):
+            raise said
+        return said
+
+
+def _patience(said: Answer | Unreachable, probed: bool) -> float:
+    """Return for how many seconds something else may still be said; `probed` tells whether each pod has a probe."""
+    if isinstance(said, Answer):
+        return PATIENCE if said.status == 503 else 0
+    return {"slow": PATIENCE, "closed": LAG if probed else PATIENCE, "refused": LAG}.get(said.kind, 0)

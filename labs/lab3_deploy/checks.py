@@ -10,7 +10,6 @@ from autograder.probes.words import cut
 from .seen import (
     BELONGS,
     NAME,
-    PORT,
     QUESTIONS,
     SECRET,
     SETTING,
@@ -281,7 +280,7 @@ def crane_runs(seen: Seen) -> Finding:
 )
 def tug_answers(seen: Seen) -> Finding:
     names = {pod.name for pod in seen.repaired("tug")}
-    answer = seen.kube.ask("tug", "/info", port=PORT)
+    answer = seen.ask_of(seen.kube.deployment("tug"), "tug", "/info")
     pod = answer.json.get("pod") if isinstance(answer.json, dict) else None
     if answer.status != 200 or pod not in names:
         return Finding(False, f"The Service tug answered: {answer}")

@@ -6,7 +6,7 @@ from autograder.checks import Finding, check
 from autograder.probes.digits import digits_in
 from autograder.probes.words import cut, listed
 
-from .seen import PORT, REPAIRED, Seen, examples
+from .seen import REPAIRED, Seen, examples
 
 KINDS = ("Deployment", "Service", "HorizontalPodAutoscaler")
 LEAST, MOST, AIM = 2, 4, 60
@@ -161,7 +161,7 @@ def fault_found(seen: Seen) -> Finding:
 )
 def repaired_serves(seen: Seen) -> Finding:
     found = seen.repaired
-    answer = seen.kube.ask(found.workload, "/readyz", port=PORT)
+    answer = seen.ask_of(seen.kube.deployment(found.workload), found.workload, "/readyz")
     if answer.status != 200:
         return Finding(False, f"The Service {REPAIRED}-predictor answered: {answer}")
     model = answer.json.get("model") if isinstance(answer.json, dict) else None

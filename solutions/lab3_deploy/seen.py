@@ -13,7 +13,7 @@ from autograder.ground.reset import Made
 from autograder.labs import given
 from autograder.probes.apiserver import call
 from autograder.probes.copies import answers
-from autograder.probes.deployed import Deployed
+from autograder.probes.deployed import PATIENCE, Deployed
 from autograder.probes.docker import Docker
 from autograder.probes.engine import asking
 from autograder.probes.http import Answer, ask
@@ -162,12 +162,17 @@ class Seen(Deployed):
         return False
 
     def loaded(self, pod: Pod) -> bool:
-        """Say whether a pod's server has its model. Raises CannotCheck where it gives no word."""
+        """Say whether a pod's server has its model, after some time for it. Raises CannotCheck where it says nothing.
+
+        Where the probe was removed, a pod is called ready at once.
+        """
         try:
-            return wait_until(lambda: (said := answers(self.kube, pod.name, SERVER, "readyz")) is not None and [said],
-                              "its word", 30, 0.5)[0]  # fmt: skip
-        except TimedOut:
-            raise CannotCheck(f"The server in pod {pod.name} gives no answer in time.", "Grade again.") from None
+            return wait_until(lambda: answers(self.kube, pod.name, SERVER, "readyz"), "its model", PATIENCE, 1)
+        except TimedOut as late:
+            if late.last is None:
+                cause = f"The server in pod {pod.name} gives no answer in time."
+                raise CannotCheck(cause, "Grade again.") from None
+            return False
 
     @fact
     def gate(self) -> Gate:

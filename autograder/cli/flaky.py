@@ -16,7 +16,7 @@ from rich.table import Table
 
 from autograder.cli.chosen import chosen_labs
 from autograder.cli.grade import line
-from autograder.cli.ground import Context, bring_up, bring_up_sandbox, choose, choose_sandbox
+from autograder.cli.ground import Context, Jobs, bring_up, bring_up_sandbox, choose, choose_sandbox
 from autograder.cli.handed import Handed, grade_handed
 from autograder.facts import CannotCheck
 from autograder.grading.expecting import differences, expected
@@ -41,7 +41,7 @@ def flaky(
     lab: Annotated[list[str] | None, typer.Option(help="Only this lab; may be given again.")] = None,
     attempt: Annotated[list[str] | None, typer.Option(help="Only this attempt; may be given again.")] = None,
     quick: Annotated[bool, typer.Option(help="Only the attempts that CI grades.")] = False,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Grade so many at once. Without it: what fits.")] = None,
+    jobs: Jobs = None,
     seed: Annotated[int | None, typer.Option(help="Repeat the order of an earlier run.")] = None,
     sandbox: Annotated[bool, typer.Option(help="In sandboxes, as strangers' work: slower.")] = False,
     afresh: Annotated[bool, typer.Option(help="Forget what earlier runs have counted.")] = False,

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from autograder.cli.chosen import check_course, chosen_labs, handed_in, sample_labs
-from autograder.cli.ground import Context, Sandbox, choose, choose_sandbox, forecast
+from autograder.cli.ground import Context, Jobs, Sandbox, choose, choose_sandbox, forecast
 from autograder.facts import CannotCheck
 from autograder.grading.grade import grade as grade_class
 from autograder.grading.outcome import Outcome, Standing, Step
@@ -40,7 +40,7 @@ def grade(
     student: Annotated[list[str] | None, typer.Option(help="Only this student; may be given again.")] = None,
     learners: Annotated[int, typer.Option(help="How many learners the sample class has.")] = LEARNERS,
     force: Annotated[bool, typer.Option(help="Grade again what has a grade.")] = False,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Grade so many at once. Without it: what fits.")] = None,
+    jobs: Jobs = None,
     sandbox: Sandbox = None,
     context: Context = None,
 ) -> None:

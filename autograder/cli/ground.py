@@ -25,6 +25,10 @@ Context = Annotated[str | None, typer.Option("--context", help="Use this cluster
 Sandbox = Annotated[
     bool | None, typer.Option(help="Run each submission in a container with a Docker engine of its own, or as you.")
 ]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, help="Grade so many at once. Without it: what fits; where more do, answers may come too late."),
+]
 
 
 def register(typed: typer.Typer) -> None:

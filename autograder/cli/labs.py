@@ -13,7 +13,7 @@ from rich.console import Console
 
 from autograder.cli.chosen import chosen_labs
 from autograder.cli.grade import Teller, line
-from autograder.cli.ground import Context, bring_up, bring_up_sandbox, choose, choose_sandbox
+from autograder.cli.ground import Context, Jobs, bring_up, bring_up_sandbox, choose, choose_sandbox
 from autograder.cli.handed import grade_handed
 from autograder.facts import Place
 from autograder.grading.expecting import expected
@@ -80,7 +80,7 @@ def reset(slug: Annotated[str, typer.Argument(help="The lab's name.")], context:
 
 def attempts(
     lab: Annotated[list[str] | None, typer.Option(help="Only this lab; may be given again.")] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Grade so many at once. Without it: what fits.")] = None,
+    jobs: Jobs = None,
     resume: Annotated[bool, typer.Option(help="Go on with a run that was interrupted.")] = False,
     sandbox: Annotated[bool, typer.Option(help="In sandboxes, as strangers' work: then several at once.")] = False,
     context: Context = None,

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from autograder.cli.chosen import chosen_labs
 from autograder.cli.grade import Teller
-from autograder.cli.ground import Context, Sandbox, bring_up, bring_up_sandbox, choose, choose_sandbox
+from autograder.cli.ground import Context, Jobs, Sandbox, bring_up, bring_up_sandbox, choose, choose_sandbox
 from autograder.facts import CannotCheck
 from autograder.grading.export import FORMATS
 from autograder.grading.gradebook import address, open_gradebook
@@ -41,7 +41,7 @@ def regrade(
     student: Students = None,
     check: Annotated[list[str] | None, typer.Option(help="Only this check; may be given again.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Write the changes; without it they are only shown.")] = False,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Grade so many at once.")] = None,
+    jobs: Jobs = None,
     sandbox: Sandbox = None,
     context: Context = None,
 ) -> None:

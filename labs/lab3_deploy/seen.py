@@ -30,8 +30,8 @@ MADE = Made(
     others=("configmap/digits-settings", "secret/digits-token"),
 )  # fmt: skip
 NAME, IMAGE, PORT = "digits", "digits", 80
-ROLLOUT_SECONDS = 60
-REPAIR_SECONDS = 40
+ROLLOUT_SECONDS = 90
+REPAIR_SECONDS = 60
 SERVER = 8000  # where the server in the image listens
 QUESTIONS = 30  # two pods take turns by chance: that one of them misses all is a matter of 1 in 500 million
 SETTINGS, SETTING, VALUE = "digits-settings", "LOAD_SECONDS", "1"

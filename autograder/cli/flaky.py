@@ -72,11 +72,11 @@ def flaky(
         if sandbox:
             bring_up_sandbox()
         grade_in_rounds(tally, labs, chosen, n, jobs, random.Random(seed))
-    table, differed, wrong = report(tally, chosen)
+    table, differed, unexpected = report(tally, chosen)
     console.print(table)
     console.print(f"{counted(tally, chosen, n)} gradings of {len(chosen)} attempts in random order (seed {seed}): "
-                  f"{differed} differed, {wrong} not as expected")  # fmt: skip
-    if differed or wrong:
+                  f"{differed} differed, {unexpected} not as expected")  # fmt: skip
+    if differed or unexpected:
         raise typer.Exit(1)
 
 
@@ -102,11 +102,11 @@ def grade_in_rounds(
                 tally.add(outcome.slug, attempt, outcome)
                 if not expected(attempt, outcome):
                     board.note(f"[red]✗[/] not as expected: {attempt.name} {line(outcome).strip()}")
-                    for said in unexpected(root, attempt, outcome):
+                    for said in evidence(root, attempt, outcome):
                         board.note(f"    {escape(said)}")
 
 
-def unexpected(root: Path, attempt: Attempt, outcome: Outcome) -> list[str]:
+def evidence(root: Path, attempt: Attempt, outcome: Outcome) -> list[str]:
     """Return what was seen where a verdict is not the expected one, and where the graded notebook is kept.
 
     A later round would write over that notebook, and a cause that comes once in a hundred times is not seen twice.
@@ -131,13 +131,13 @@ def report(tally: Tally, chosen: dict[Handed, Attempt]) -> tuple[Table, int, int
     table = Table(box=None, pad_edge=False)
     for heading in ("Lab", "Attempt", "Graded", "Differ", "Unexpected"):
         table.add_column(heading, no_wrap=heading == "Attempt", overflow="fold")
-    flips = wrongs = 0
+    flips = unexpected = 0
     for (_, slug), one in sorted(chosen.items(), key=lambda each: each[0][1]):
         given = tally.given(slug, one.name)
         (_, usual), _ = given.most_common(1)[0]
         differing = {name for _, other in given for name, *_ in set(other) ^ set(usual)}
         flips += sum(times for (_, other), times in given.items() if other != usual)
         wrong = sum(times for (fine, _), times in given.items() if not fine)
-        wrongs += wrong
+        unexpected += wrong
         table.add_row(slug, one.name, str(given.total()), ", ".join(sorted(differing)) or "none", str(wrong or "none"))
-    return table, flips, wrongs
+    return table, flips, unexpected

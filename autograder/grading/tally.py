@@ -130,7 +130,7 @@ def files(place: Path) -> list[Path]:
     return [one for one in found if not any(aside in one.relative_to(place.parent).as_posix() for aside in ASIDE)]
 
 
-@cache  # most files judge every lab
+@cache
 def uses(source: bytes) -> frozenset[str]:
     """Return the files of the probes that a Python file imports, and the files and labs that it names.
 
@@ -138,7 +138,7 @@ def uses(source: bytes) -> frozenset[str]:
     ['fences.py', 'lab1_dockerfile', 'probes.py']
     """
     found: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PROBES):
             found |= {f"{name}.py" for name in (node.module.rpartition(".")[2], *(one.name for one in node.names))}
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and NAME.fullmatch(node.value):
@@ -151,11 +151,17 @@ def work_of(attempt: Attempt) -> str:
     return repr(replace(attempt, title="", quick=False, path=None))
 
 
-@cache  # most files judge every lab
+@cache
 def meaning(source: bytes) -> str:
     """Return what a Python file says to Python: its comments, docstrings and layout give no verdict."""
+    return ast.dump(parsed(source))
+
+
+@cache  # most files judge every lab
+def parsed(source: bytes) -> ast.Module:
+    """Return a Python file's tree without docstrings."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False):
             del node.body[0]
-    return ast.dump(tree)
+    return tree

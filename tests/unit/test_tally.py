@@ -4,7 +4,7 @@ import shutil
 from dataclasses import replace
 
 from autograder.checks import Result, Status
-from autograder.cli.flaky import counted, report, unexpected
+from autograder.cli.flaky import counted, evidence, report
 from autograder.grading.outcome import Outcome, Standing
 from autograder.grading.tally import Tally, code_of, judged_by, meaning
 from autograder.labs import find_lab
@@ -77,7 +77,7 @@ def test_of_an_unexpected_verdict_is_said_what_was_seen_and_its_notebook_is_kept
     notebook = tmp_path / "autograded" / "ada" / LAB / f"{LAB}.ipynb"
     notebook.parent.mkdir(parents=True)
     notebook.write_text("graded the first time")
-    said = unexpected(tmp_path, REFERENCE, outcome(Status.FAIL))
+    said = evidence(tmp_path, REFERENCE, outcome(Status.FAIL))
     notebook.write_text("graded the second time")
     assert said[0] == "answers: expected PASS, got FAIL: one"
     (kept,) = (tmp_path / "unexpected").iterdir()
@@ -87,7 +87,7 @@ def test_of_an_unexpected_verdict_is_said_what_was_seen_and_its_notebook_is_kept
 
 def test_of_a_grader_that_failed_is_said_why(tmp_path):
     fault = Outcome("ada", LAB, Standing.FAULT, "the engine went away")
-    assert unexpected(tmp_path, REFERENCE, fault) == ["the engine went away"]
+    assert evidence(tmp_path, REFERENCE, fault) == ["the engine went away"]
 
 
 def test_a_fault_of_the_grader_differs_from_a_verdict(tmp_path):

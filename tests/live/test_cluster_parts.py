@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from kubernetes import client
+from namespaces import own_namespace
 from parts import processes, stopped
 
 from autograder import versions
@@ -47,12 +48,8 @@ def whole() -> Iterator[None]:
 
 @pytest.fixture
 def kube() -> Iterator[Kube]:
-    name = f"parts-test-{uuid.uuid4().hex[:6]}"
-    kube = Kube(Place(work=None, namespace=name, context=cluster.context()))
-    kube.core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=name)))
-    wait_until(lambda: kube.core.list_namespaced_service_account(name).items, "the account", timeout=30)
-    yield kube
-    kube.core.delete_namespace(name)
+    with own_namespace(client.CoreV1Api(cluster.connection()), "parts-test") as name:
+        yield Kube(Place(work=None, namespace=name, context=cluster.context()))
 
 
 def deploy(kube: Kube, **spec: object) -> None:

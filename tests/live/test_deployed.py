@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
-from kubernetes import client
 from kubernetes.utils import create_from_dict
+from namespaces import own_namespace
 
 from autograder.facts import NotThere, Place, fact
 from autograder.ground import model_server
@@ -18,11 +18,9 @@ from autograder.probes.deployed import Deployed
 from autograder.probes.http import Answer
 from autograder.probes.kubernetes import Kube
 from autograder.probes.registry import pulled
-from autograder.waiting import wait_until
 
 pytestmark = pytest.mark.cluster
 
-REGISTRY = os.environ.get("SHIPYARD_REGISTRY", "localhost:5001")
 ROW = [0] * 64
 QUESTIONS = 8  # of two pods by chance: that one of them is asked by none is a matter of 1 in 128
 
@@ -56,15 +54,10 @@ class Seen(Deployed):
 @pytest.fixture
 def seen():
     """A namespace of the test's own, deleted at the end."""
-    name = f"probe-{uuid4().hex[:6]}"
-    place = Place(work=Path(), namespace=name, context=os.environ.get("SHIPYARD_CONTEXT"), registry=REGISTRY)
+    place = Place(work=Path(), context=os.environ.get("SHIPYARD_CONTEXT"))
     model_server.have(place)
-    with Seen(place) as seen:
-        core = seen.kube.core
-        core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=name)))
-        wait_until(lambda: core.list_namespaced_service_account(name).items, "the account", timeout=30)
+    with own_namespace(Kube(place).core, "deployed") as name, Seen(replace(place, namespace=name)) as seen:
         yield seen
-        core.delete_namespace(name, grace_period_seconds=0)
 
 
 def deploy(seen: Seen, probe: str | None, target: int = 8000, app: str = "digits", **environment: str) -> None:

@@ -13,6 +13,7 @@ import uuid
 
 import pytest
 from kubernetes import client as api
+from namespaces import own_namespace
 
 from autograder import versions
 from autograder.ground import cluster, doctor, engine, orphans
@@ -25,16 +26,8 @@ pytestmark = pytest.mark.docker
 
 @pytest.fixture
 def namespace():
-    core = api.CoreV1Api(cluster.connection())
-    name = f"ground-test-{uuid.uuid4().hex[:6]}"
-    core.create_namespace(api.V1Namespace(metadata=api.V1ObjectMeta(name=name)))
-
-    def account() -> bool:
-        return any(a.metadata.name == "default" for a in core.list_namespaced_service_account(name).items)
-
-    wait_until(account, "the namespace's service account", timeout=30)
-    yield name
-    core.delete_namespace(name)
+    with own_namespace(api.CoreV1Api(cluster.connection()), "ground-test") as name:
+        yield name
 
 
 def pod(name: str, image: str, command: list[str], **spec) -> api.V1Pod:

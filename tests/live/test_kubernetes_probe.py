@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
-from kubernetes import client
 from kubernetes.utils import create_from_dict
+from namespaces import own_namespace
 
 from autograder.facts import CannotCheck, NotThere, Place
 from autograder.probes.docker import Docker
@@ -67,16 +68,11 @@ def image(tmp_path_factory) -> str:
 
 
 @pytest.fixture
-def kube() -> Kube:
+def kube() -> Iterator[Kube]:
     """A namespace of the test's own, deleted at the end."""
-    name = f"probe-{uuid4().hex[:6]}"
-    kube = Kube(Place(work=Path(), namespace=name, context=os.environ.get("SHIPYARD_CONTEXT"), registry=REGISTRY))
-    kube.core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=name)))
-    found = [a.metadata.name for a in kube.core.list_namespaced_service_account(name).items]
-    if "default" not in found:  # pods are refused until the cluster has made it
-        wait_until(lambda: kube.core.list_namespaced_service_account(name).items, "the account", timeout=30)
-    yield kube
-    kube.core.delete_namespace(name, grace_period_seconds=0)
+    place = Place(work=Path(), context=os.environ.get("SHIPYARD_CONTEXT"), registry=REGISTRY)
+    with own_namespace(Kube(place).core, "probe") as name:
+        yield Kube(replace(place, namespace=name))
 
 
 def deploy(

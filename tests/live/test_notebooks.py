@@ -7,13 +7,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from uuid import uuid4
 
 import nbformat
 import pytest
-import yaml
 from kubernetes import client
+from namespaces import own_namespace, write_kubeconfig
 from nbformat.v4 import new_output
 
 from autograder.facts import Place
@@ -24,7 +24,6 @@ from autograder.labs import Lab, find_lab, syllabus
 from autograder.release.attempts import REFERENCE
 from autograder.release.handing_in import hand_in
 from autograder.report import number
-from autograder.waiting import wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 # What a report goes on to say differs from run to run; its first line is the verdict.
@@ -54,21 +53,10 @@ def cases() -> list:
 @pytest.fixture
 def namespace(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """A namespace of one's own, and a kubeconfig in which it is the current one."""
-    name, api = f"notebook-{uuid4().hex[:8]}", cluster.connection()
-    core = client.CoreV1Api(api)
-    core.create_namespace({"metadata": {"name": name}})
-    wait_until(
-        lambda: core.list_namespaced_service_account(name, field_selector="metadata.name=default").items,
-        "the namespace", timeout=30,
-    )  # fmt: skip
-    kubectl = [str(tools() / "kubectl"), "config", "view", "--raw", "--minify", f"--context={cluster.context()}"]
-    view = yaml.safe_load(subprocess.run(kubectl, check=True, capture_output=True, text=True).stdout)
-    view["contexts"][0]["context"]["namespace"] = name
     path = tmp_path / "kubeconfig"
-    path.write_text(yaml.safe_dump(view))
-    yield name, path
-    core.delete_namespace(name)
-    api.close()
+    with closing(cluster.connection()) as api, own_namespace(client.CoreV1Api(api), "notebook") as name:
+        write_kubeconfig(path, name)
+        yield name, path
 
 
 def with_verdicts(path: Path, lab: Lab) -> None:

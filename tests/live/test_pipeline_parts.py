@@ -1,23 +1,20 @@
 """What a pipeline lab stands on, on the real engine and cluster: events, single steps, a rollout under requests."""
 
-import subprocess
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
-from uuid import uuid4
 
 import docker
 import pytest
-import yaml
 from docker.models.containers import Container
 from kfp import compiler, dsl, local
 from kubernetes import client
+from namespaces import own_namespace, write_kubeconfig
 
 from autograder import versions
 from autograder.facts import NotThere, Place
 from autograder.ground import cluster, model_server
 from autograder.ground.lab_images import PIPELINE_BASE, have_on_engine
-from autograder.ground.step import tools
 from autograder.labs import checkout
 from autograder.notebook.client import Client
 from autograder.notebook.pipelines import following, marks
@@ -160,22 +157,11 @@ def test_a_step_that_is_not_given_all_is_the_learners_fault(step):
 @pytest.fixture
 def namespace(tmp_path, monkeypatch):
     """A namespace of one's own, the current one of the kubeconfig."""
-    name, api = f"serving-{uuid4().hex[:8]}", cluster.connection()
-    core = client.CoreV1Api(api)
-    core.create_namespace({"metadata": {"name": name}})
-    wait_until(
-        lambda: core.list_namespaced_service_account(name, field_selector="metadata.name=default").items,
-        "the namespace", timeout=30,
-    )  # fmt: skip
-    kubectl = [str(tools() / "kubectl"), "config", "view", "--raw", "--minify", f"--context={cluster.context()}"]
-    view = yaml.safe_load(subprocess.run(kubectl, check=True, capture_output=True, text=True).stdout)
-    view["contexts"][0]["context"]["namespace"] = name
     path = tmp_path / "kubeconfig"
-    path.write_text(yaml.safe_dump(view))
-    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(path))
-    yield name
-    core.delete_namespace(name)
-    api.close()
+    with closing(cluster.connection()) as api, own_namespace(client.CoreV1Api(api), "serving") as name:
+        write_kubeconfig(path, name)
+        monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(path))
+        yield name
 
 
 @pytest.fixture

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
-from kubernetes import client
+from namespaces import own_namespace
 
 from autograder.facts import Place
 from autograder.ground import model_server
 from autograder.probes.kubernetes import Kube
 from autograder.probes.registry import pulled
 from autograder.probes.trial import trial
-from autograder.waiting import wait_until
 
 pytestmark = pytest.mark.cluster
 
-REGISTRY = os.environ.get("SHIPYARD_REGISTRY", "localhost:5001")
 BUSY = 28  # seconds until it listens; with a probe each second these are more events than a node writes about a pod
 SERVER = """
 import os, time
@@ -36,13 +34,10 @@ HTTPServer(("", 8000), Handler).serve_forever()
 @pytest.fixture
 def kube():
     """A namespace of the test's own, deleted at the end."""
-    name = f"probe-{uuid4().hex[:6]}"
-    kube = Kube(Place(work=Path(), namespace=name, context=os.environ.get("SHIPYARD_CONTEXT"), registry=REGISTRY))
-    model_server.have(kube.place)
-    kube.core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=name)))
-    wait_until(lambda: kube.core.list_namespaced_service_account(name).items, "the account", timeout=30)
-    yield kube
-    kube.core.delete_namespace(name, grace_period_seconds=0)
+    place = Place(work=Path(), context=os.environ.get("SHIPYARD_CONTEXT"))
+    model_server.have(place)
+    with own_namespace(Kube(place).core, "trial") as name:
+        yield Kube(replace(place, namespace=name))
 
 
 @pytest.mark.parametrize(("path", "ready"), [("/readyz", False), ("/healthz", True)])

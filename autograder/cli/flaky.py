@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import shutil
 import time
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -18,15 +19,17 @@ from autograder.cli.chosen import chosen_labs
 from autograder.cli.grade import line
 from autograder.cli.ground import Context, Jobs, bring_up, bring_up_sandbox, choose, choose_sandbox
 from autograder.cli.handed import Handed, grade_handed
+from autograder.cli.together import Group, alone, grouped
 from autograder.facts import CannotCheck
 from autograder.grading.expecting import differences, expected
 from autograder.grading.outcome import Outcome, Step
 from autograder.grading.sample import each_once, sample
-from autograder.grading.tally import Tally, tally_of
+from autograder.grading.tally import Given, Tally, tally_of
 from autograder.ground.progress import Board, duration
 from autograder.ground.up import needs_of
-from autograder.labs import Lab, course_root
+from autograder.labs import Lab, course_root, find_lab
 from autograder.release.attempts import Attempt
+from autograder.release.handing_in import hand_in
 
 console = Console(soft_wrap=True)
 
@@ -44,6 +47,7 @@ def flaky(
     jobs: Jobs = None,
     seed: Annotated[int | None, typer.Option(help="Repeat the order of an earlier run.")] = None,
     sandbox: Annotated[bool, typer.Option(help="In sandboxes, as strangers' work: slower.")] = False,
+    together: Annotated[bool, typer.Option(help="Wrong answers to different tasks in one notebook.")] = False,
     afresh: Annotated[bool, typer.Option(help="Forget what earlier runs have counted.")] = False,
     context: Context = None,
 ) -> None:
@@ -71,7 +75,7 @@ def flaky(
         bring_up(needs_of(labs))
         if sandbox:
             bring_up_sandbox()
-        grade_in_rounds(tally, labs, chosen, n, jobs, random.Random(seed))
+        grade_in_rounds(tally, labs, chosen, n, jobs, random.Random(seed), grouped if together else alone)
     table, differed, unexpected = report(tally, chosen)
     console.print(table)
     console.print(f"{counted(tally, chosen, n)} gradings of {len(chosen)} attempts in random order (seed {seed}): "
@@ -81,8 +85,9 @@ def flaky(
 
 
 def grade_in_rounds(
-    tally: Tally, labs: Sequence[Lab], chosen: dict[Handed, Attempt], n: int, jobs: int | None, order: random.Random
-) -> None:
+    tally: Tally, labs: Sequence[Lab], chosen: dict[Handed, Attempt], n: int, jobs: int | None, order: random.Random,
+    group: Callable[[Mapping[Handed, Attempt]], list[Group]],
+) -> None:  # fmt: skip
     """Grade until each attempt has been graded N times; each round is in a new order, labs among one another."""
     before, started, total = counted(tally, chosen, n), time.monotonic(), n * len(chosen)
 
@@ -90,19 +95,23 @@ def grade_in_rounds(
         done = counted(tally, chosen, n)
         pace = (time.monotonic() - started) / max(1, done - before)
         left = f", about {duration(pace * (total - done))} left" if done > before else ""
-        board.doing(f"{done}/{total} done{left}; {step.slug} {chosen[step.student, step.slug].name}: {step.doing}")
+        board.doing(f"{done}/{total} done{left}; {step.slug} {groups[step.student, step.slug].name}: {step.doing}")
 
     with Board(console) as board:
         root = sample(course_root() / "build" / "flaky", slugs=[one.slug for one in labs])
         for turn in range(1, n + 1):
-            waiting = [at for at, one in chosen.items() if tally.given(at[1], one.name).total() < turn]
-            handed = {at: chosen[at] for at in order.sample(waiting, len(waiting))}
+            waiting = {at: one for at, one in chosen.items() if tally.given(at[1], one.name).total() < turn}
+            groups = {one.at: one for one in group(waiting)}
+            for (learner, slug), one in groups.items():
+                hand_in(find_lab(slug), one.attempt, root / "labs" / slug, root / "submitted" / learner / slug)
+            handed = {at: groups[at].attempt for at in order.sample(list(groups), len(groups))}
             for outcome in grade_handed(root, handed, True, tell, jobs):
-                attempt = chosen[outcome.student, outcome.slug]
-                tally.add(outcome.slug, attempt, outcome)
-                if not expected(attempt, outcome):
-                    board.note(f"[red]✗[/] not as expected: {attempt.name} {line(outcome).strip()}")
-                    for said in evidence(root, attempt, outcome):
+                one = groups[outcome.student, outcome.slug]
+                for member in one.members:
+                    tally.add(outcome.slug, member, one.of(member, outcome), one.beside(member))
+                if not expected(one.attempt, outcome):
+                    board.note(f"[red]✗[/] not as expected: {one.name} {line(outcome).strip()}")
+                    for said in evidence(root, one.attempt, outcome):
                         board.note(f"    {escape(said)}")
 
 
@@ -134,10 +143,25 @@ def report(tally: Tally, chosen: dict[Handed, Attempt]) -> tuple[Table, int, int
     flips = unexpected = 0
     for (_, slug), one in sorted(chosen.items(), key=lambda each: each[0][1]):
         given = tally.given(slug, one.name)
-        (_, usual), _ = given.most_common(1)[0]
-        differing = {name for _, other in given for name, *_ in set(other) ^ set(usual)}
-        flips += sum(times for (_, other), times in given.items() if other != usual)
-        wrong = sum(times for (fine, _), times in given.items() if not fine)
+        differing = {other: differs(other, given) for other in given}
+        names = {name for found in differing.values() for name in found}
+        flips += sum(given[other] for other, found in differing.items() if found)
+        wrong = sum(times for other, times in given.items() if not other.expected)
         unexpected += wrong
-        table.add_row(slug, one.name, str(given.total()), ", ".join(sorted(differing)) or "none", str(wrong or "none"))
+        table.add_row(slug, one.name, str(given.total()), ", ".join(sorted(names)) or "none", str(wrong or "none"))
     return table, flips, unexpected
+
+
+def differs(one: Given, given: Counter[Given]) -> set[str]:
+    """Return the checks that one of the outcomes judges in another way than most of them do."""
+    votes: dict[str, Counter[object]] = defaultdict(Counter)
+    for other, times in given.items():
+        for name, verdict in by_check(other).items():
+            votes[name][verdict] += times
+    return {name for name, verdict in by_check(one).items() if verdict != votes[name].most_common(1)[0][0]}
+
+
+def by_check(one: Given) -> dict[str, object]:
+    """Return each check's verdict, and how the grading itself ended."""
+    found = {name: (status, points) for name, status, points in one.verdicts if status}
+    return {"grading": "graded" if found else one.verdicts[0][0], **found}

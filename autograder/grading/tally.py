@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import cache
 from os.path import relpath
 from pathlib import Path
+from typing import NamedTuple
 
 from autograder.grading.expecting import expected
 from autograder.grading.outcome import Outcome
@@ -20,13 +21,20 @@ from autograder.labs import Lab, checkout, course_root
 from autograder.release.attempts import Attempt, attempts
 
 Verdict = tuple[str, str, float]  # check, status, points
-Given = tuple[bool, tuple[Verdict, ...]]  # whether it is what the attempt's file says, and the verdicts
 JUDGING = ("autograder", "docker", "k8s", "constraints.txt")  # below the checkout; what each verdict hangs on
 PROBES = "autograder.probes"  # but these only where one is used
 NAME = re.compile(r"\w+(\.py)?")  # of a file or a lab
 # They give no verdict on what another attempt hands in, or none at all.
 ASIDE = ("autograder/cli", "autograder/grading/tally.py", "/attempts/", "__pycache__", "README.md")
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class Given(NamedTuple):
+    """Hold what an attempt was given, and which others stood in the same notebook: their checks are left out."""
+
+    expected: bool  # whether it is what the attempt's file says
+    verdicts: tuple[Verdict, ...]
+    beside: tuple[str, ...] = ()
 
 
 class Tally:
@@ -53,8 +61,8 @@ class Tally:
                 if one["lab"] not in labs or one["where"] != where:
                     self._others.append(line)
                 elif one["code"] == code.get(at):
-                    found = one["expected"], tuple((name, status, points) for name, status, points in one["verdicts"])
-                    self._given[at][found] += one["times"]
+                    found = tuple((name, status, points) for name, status, points in one["verdicts"])
+                    self._given[at][Given(one["expected"], found, tuple(one.get("beside", ())))] += one["times"]
 
     def forget(self) -> None:
         """Forget what was counted of these labs."""
@@ -65,16 +73,18 @@ class Tally:
         """Return how often each outcome was given to an attempt."""
         return self._given[slug, attempt]
 
-    def add(self, slug: str, attempt: Attempt, outcome: Outcome) -> None:
+    def add(self, slug: str, attempt: Attempt, outcome: Outcome, beside: Sequence[str] = ()) -> None:
         """Count one more grading, and write it down."""
-        self._given[slug, attempt.name][expected(attempt, outcome), verdicts(outcome)] += 1
+        given = Given(expected(attempt, outcome), verdicts(outcome), tuple(sorted(beside)))
+        self._given[slug, attempt.name][given] += 1
         self._write()
 
     def _write(self) -> None:
         lines = [
             json.dumps({"lab": slug, "where": self._where, "attempt": attempt, "times": times,
-                        "expected": fine, "code": self._code[slug, attempt], "verdicts": found})
-            for (slug, attempt), given in self._given.items() for (fine, found), times in given.items()
+                        "expected": one.expected, "code": self._code[slug, attempt], "verdicts": one.verdicts,
+                        **({"beside": one.beside} if one.beside else {})})
+            for (slug, attempt), given in self._given.items() for one, times in given.items()
         ]  # fmt: skip
         self._path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = self._path.with_suffix(".unfinished")

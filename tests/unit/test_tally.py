@@ -1,5 +1,6 @@
 """Counting verdicts goes on where it stopped, and sees one that flips."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -71,6 +72,19 @@ def test_a_verdict_that_flips_is_counted_and_named_also_over_two_runs(tmp_path):
     table, differed, unexpected = report(Tally(path, CODE, "sandbox"), CHOSEN)
     assert (differed, unexpected) == (1, 1)
     assert [list(column.cells) for column in table.columns][2:4] == [["3"], ["answers"]]
+
+
+def test_a_verdict_in_company_is_compared_with_those_given_alone(tmp_path):
+    path = tmp_path / "flaky.jsonl"
+    both = (*outcome(Status.PASS).results, Result("counts", Status.PASS, 1.0, 1.0, "a number", "two"))
+    for _ in range(2):
+        Tally(path, CODE, "sandbox").add(LAB, REFERENCE, replace(outcome(Status.PASS), results=both))
+    Tally(path, CODE, "sandbox").add(LAB, REFERENCE, outcome(Status.PASS), ["no_count"])
+    assert report(Tally(path, CODE, "sandbox"), CHOSEN)[1:] == (0, 0)
+    assert [json.loads(one).get("beside") for one in path.read_text().splitlines()].count(["no_count"]) == 1
+    Tally(path, CODE, "sandbox").add(LAB, REFERENCE, outcome(Status.FAIL), ["no_count"])
+    assert report(Tally(path, CODE, "sandbox"), CHOSEN)[1:] == (1, 1)
+    assert counted(Tally(path, CODE, "sandbox"), CHOSEN, 20) == 4
 
 
 def test_of_an_unexpected_verdict_is_said_what_was_seen_and_its_notebook_is_kept(tmp_path):

@@ -35,7 +35,7 @@ attempts: install  ## Judge every attempt of every lab: expected against given v
 	@$(BIN)/shipyard attempts --sandbox $(if $(LAB),--lab $(LAB)) $(if $(JOBS),--jobs $(JOBS))
 
 flaky: install  ## Grade every attempt N times in random order: no verdict may flip (N=20)
-	@$(BIN)/shipyard flaky --sandbox $(if $(N),-n $(N)) $(if $(LAB),--lab $(LAB)) $(if $(JOBS),--jobs $(JOBS))
+	@$(BIN)/shipyard flaky --sandbox --together $(if $(N),-n $(N)) $(if $(LAB),--lab $(LAB)) $(if $(JOBS),--jobs $(JOBS))
 
 up: install  ## Bring up engine, images and cluster
 	@$(BIN)/shipyard up

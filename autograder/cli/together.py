@@ -54,11 +54,11 @@ def grouped(handed: Mapping[Handed, Attempt]) -> list[Group]:
     bases = {slug: reference(find_lab(slug)) for slug in {slug for _, slug in handed}}
     groups: list[Group] = []
     for (learner, slug), one in sorted(handed.items(), key=lambda each: -len(each[1].fails)):
-        fitting = ((n, both) for n, group in enumerate(groups) if group.at[1] == slug
-                   and (both := joined(group.attempt, one, bases[slug])))  # fmt: skip
-        if found := next(fitting, None):
-            at, both = found
-            groups[at] = Group(groups[at].at, both, (*groups[at].members, one))
+        for n, group in enumerate(groups):
+            both = joined(group.attempt, one, bases[slug]) if group.at[1] == slug else None
+            if both:
+                groups[n] = Group(group.at, both, (*group.members, one))
+                break
         else:
             groups.append(Group((learner, slug), one, (one,)))
     return groups

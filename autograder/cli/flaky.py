@@ -6,7 +6,7 @@ import random
 import shutil
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +27,7 @@ from autograder.grading.sample import each_once, sample
 from autograder.grading.tally import Given, Tally, tally_of
 from autograder.ground.progress import Board, duration
 from autograder.ground.up import needs_of
-from autograder.labs import Lab, course_root, find_lab
+from autograder.labs import course_root, find_lab
 from autograder.release.attempts import Attempt
 from autograder.release.handing_in import hand_in
 
@@ -75,7 +75,7 @@ def flaky(
         bring_up(needs_of(labs))
         if sandbox:
             bring_up_sandbox()
-        grade_in_rounds(tally, labs, chosen, n, jobs, random.Random(seed), grouped if together else alone)
+        grade_in_rounds(tally, chosen, grouped(chosen) if together else alone(chosen), n, jobs, random.Random(seed))
     table, differed, unexpected = report(tally, chosen)
     console.print(table)
     console.print(f"{counted(tally, chosen, n)} gradings of {len(chosen)} attempts in random order (seed {seed}): "
@@ -85,28 +85,29 @@ def flaky(
 
 
 def grade_in_rounds(
-    tally: Tally, labs: Sequence[Lab], chosen: dict[Handed, Attempt], n: int, jobs: int | None, order: random.Random,
-    group: Callable[[Mapping[Handed, Attempt]], list[Group]],
+    tally: Tally, chosen: Mapping[Handed, Attempt], groups: Sequence[Group], n: int, jobs: int | None,
+    order: random.Random,
 ) -> None:  # fmt: skip
     """Grade until each attempt has been graded N times; each round is in a new order, labs among one another."""
+    handed_in = {one.at: one for one in groups}
     before, started, total = counted(tally, chosen, n), time.monotonic(), n * len(chosen)
 
     def tell(step: Step) -> None:
         done = counted(tally, chosen, n)
         pace = (time.monotonic() - started) / max(1, done - before)
         left = f", about {duration(pace * (total - done))} left" if done > before else ""
-        board.doing(f"{done}/{total} done{left}; {step.slug} {groups[step.student, step.slug].name}: {step.doing}")
+        board.doing(f"{done}/{total} done{left}; {step.slug} {handed_in[step.student, step.slug].name}: {step.doing}")
 
     with Board(console) as board:
-        root = sample(course_root() / "build" / "flaky", slugs=[one.slug for one in labs])
+        root = sample(course_root() / "build" / "flaky", slugs=sorted({slug for _, slug in chosen}))
+        for (learner, slug), one in handed_in.items():
+            hand_in(find_lab(slug), one.attempt, root / "labs" / slug, root / "submitted" / learner / slug)
         for turn in range(1, n + 1):
-            waiting = {at: one for at, one in chosen.items() if tally.given(at[1], one.name).total() < turn}
-            groups = {one.at: one for one in group(waiting)}
-            for (learner, slug), one in groups.items():
-                hand_in(find_lab(slug), one.attempt, root / "labs" / slug, root / "submitted" / learner / slug)
-            handed = {at: groups[at].attempt for at in order.sample(list(groups), len(groups))}
+            waiting = {one.at: one.attempt for one in groups
+                       if any(tally.given(one.at[1], each.name).total() < turn for each in one.members)}  # fmt: skip
+            handed = dict(order.sample(list(waiting.items()), len(waiting)))
             for outcome in grade_handed(root, handed, True, tell, jobs):
-                one = groups[outcome.student, outcome.slug]
+                one = handed_in[outcome.student, outcome.slug]
                 for member in one.members:
                     tally.add(outcome.slug, member, one.of(member, outcome), one.beside(member))
                 if not expected(one.attempt, outcome):
@@ -130,7 +131,7 @@ def evidence(root: Path, attempt: Attempt, outcome: Outcome) -> list[str]:
     return said
 
 
-def counted(tally: Tally, chosen: dict[Handed, Attempt], n: int) -> int:
+def counted(tally: Tally, chosen: Mapping[Handed, Attempt], n: int) -> int:
     """Return how many of the wanted gradings there are."""
     return sum(min(n, tally.given(slug, one.name).total()) for (_, slug), one in chosen.items())
 

@@ -101,7 +101,8 @@ def grade_in_rounds(
     with Board(console) as board:
         root = sample(course_root() / "build" / "flaky", slugs=sorted({slug for _, slug in chosen}))
         for (learner, slug), one in handed_in.items():
-            hand_in(find_lab(slug), one.attempt, root / "labs" / slug, root / "submitted" / learner / slug)
+            if len(one.members) > 1:  # the sample holds each attempt alone
+                hand_in(find_lab(slug), one.attempt, root / "labs" / slug, root / "submitted" / learner / slug)
         for turn in range(1, n + 1):
             waiting = {one.at: one.attempt for one in groups
                        if any(tally.given(one.at[1], each.name).total() < turn for each in one.members)}  # fmt: skip
@@ -144,7 +145,10 @@ def report(tally: Tally, chosen: dict[Handed, Attempt]) -> tuple[Table, int, int
     flips = unexpected = 0
     for (_, slug), one in sorted(chosen.items(), key=lambda each: each[0][1]):
         given = tally.given(slug, one.name)
-        differing = {other: differs(other, given) for other in given}
+        most = usual(given)
+        differing = {
+            other: {name for name, verdict in by_check(other).items() if verdict != most[name]} for other in given
+        }
         names = {name for found in differing.values() for name in found}
         flips += sum(given[other] for other, found in differing.items() if found)
         wrong = sum(times for other, times in given.items() if not other.expected)
@@ -153,16 +157,18 @@ def report(tally: Tally, chosen: dict[Handed, Attempt]) -> tuple[Table, int, int
     return table, flips, unexpected
 
 
-def differs(one: Given, given: Counter[Given]) -> set[str]:
-    """Return the checks that one of the outcomes judges in another way than most of them do."""
+def usual(given: Counter[Given]) -> dict[str, object]:
+    """Return what most of the outcomes say of each check."""
     votes: dict[str, Counter[object]] = defaultdict(Counter)
-    for other, times in given.items():
-        for name, verdict in by_check(other).items():
+    for one, times in given.items():
+        for name, verdict in by_check(one).items():
             votes[name][verdict] += times
-    return {name for name, verdict in by_check(one).items() if verdict != votes[name].most_common(1)[0][0]}
+    return {name: found.most_common(1)[0][0] for name, found in votes.items()}
 
 
 def by_check(one: Given) -> dict[str, object]:
-    """Return each check's verdict, and how the grading itself ended."""
+    """Return each check's verdict, how the grading itself ended, and which checks it judged in this company."""
     found = {name: (status, points) for name, status, points in one.verdicts if status}
-    return {"grading": "graded" if found else one.verdicts[0][0], **found}
+    if not found:
+        return {"grading": one.verdicts[0][0]}
+    return {"grading": "graded", "+".join(["checks", *one.beside]): frozenset(found), **found}

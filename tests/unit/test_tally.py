@@ -87,6 +87,18 @@ def test_a_verdict_in_company_is_compared_with_those_given_alone(tmp_path):
     assert counted(Tally(path, CODE, "sandbox"), CHOSEN, 20) == 4
 
 
+def test_a_grading_that_left_a_check_out_differs(tmp_path):
+    tally = Tally(tmp_path / "flaky.jsonl", CODE, "sandbox")
+    both = (*outcome(Status.PASS).results, Result("counts", Status.PASS, 1.0, 1.0, "a number", "two"))
+    for beside in ([], ["no_label"]):
+        for _ in range(2):
+            tally.add(LAB, REFERENCE, replace(outcome(Status.PASS), results=both), beside)
+        tally.add(LAB, REFERENCE, outcome(Status.PASS), beside)
+    table, differed, _ = report(tally, CHOSEN)
+    assert differed == 2
+    assert list(table.columns[3].cells) == ["checks, checks+no_label"]
+
+
 def test_of_an_unexpected_verdict_is_said_what_was_seen_and_its_notebook_is_kept(tmp_path):
     notebook = tmp_path / "autograded" / "ada" / LAB / f"{LAB}.ipynb"
     notebook.parent.mkdir(parents=True)

@@ -32,12 +32,12 @@ def test_each_attempt_is_in_one_group_and_no_check_is_failed_by_two_of_a_group(l
     members = [one for group in groups for one in group.members]
     assert sorted(one.name for one in members) == sorted(one.name for one in handed.values())
     assert len(groups) < len(handed)
+    assert len({group.at for group in groups}) == len(groups)
     for group in groups:
         failed = [name for one in group.members for name in one.fails]
         assert len(failed) == len(set(failed))
         assert group.attempt.fails.keys() == set(failed)
         assert {one.kind for one in group.members} == {"wrong"} or len(group.members) == 1
-        assert len({group.at for group in groups}) == len(groups)
 
 
 def test_both_mistakes_stand_in_the_notebook_that_is_handed_in(tmp_path):

@@ -6,7 +6,7 @@ import random
 import shutil
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -88,7 +88,10 @@ def grade_in_rounds(
     tally: Tally, chosen: Mapping[Handed, Attempt], groups: Sequence[Group], n: int, jobs: int | None,
     order: random.Random,
 ) -> None:  # fmt: skip
-    """Grade until each attempt has been graded N times; each round is in a new order, labs among one another."""
+    """Grade until each attempt has been graded N times; each round is in a new order, labs among one another.
+
+    The next round begins while the last ones of a round are graded, as some take minutes of waiting.
+    """
     handed_in = {one.at: one for one in groups}
     before, started, total = counted(tally, chosen, n), time.monotonic(), n * len(chosen)
 
@@ -103,18 +106,23 @@ def grade_in_rounds(
         for (learner, slug), one in handed_in.items():
             if len(one.members) > 1:  # the sample holds each attempt alone
                 hand_in(find_lab(slug), one.attempt, root / "labs" / slug, root / "submitted" / learner / slug)
-        for turn in range(1, n + 1):
-            waiting = {one.at: one.attempt for one in groups
-                       if any(tally.given(one.at[1], each.name).total() < turn for each in one.members)}  # fmt: skip
-            handed = dict(order.sample(list(waiting.items()), len(waiting)))
-            for outcome in grade_handed(root, handed, True, tell, jobs):
-                one = handed_in[outcome.student, outcome.slug]
-                for member in one.members:
-                    tally.add(outcome.slug, member, one.of(member, outcome), one.beside(member))
-                if not expected(one.attempt, outcome):
-                    board.note(f"[red]✗[/] not as expected: {one.name} {line(outcome).strip()}")
-                    for said in evidence(root, one.attempt, outcome):
-                        board.note(f"    {escape(said)}")
+        waiting = [(one.at, one.attempt) for one in in_rounds(tally, groups, n, order)]
+        for outcome in grade_handed(root, waiting, True, tell, jobs):
+            one = handed_in[outcome.student, outcome.slug]
+            for member in one.members:
+                tally.add(outcome.slug, member, one.of(member, outcome), one.beside(member))
+            if not expected(one.attempt, outcome):
+                board.note(f"[red]✗[/] not as expected: {one.name} {line(outcome).strip()}")
+                for said in evidence(root, one.attempt, outcome):
+                    board.note(f"    {escape(said)}")
+
+
+def in_rounds(tally: Tally, groups: Sequence[Group], n: int, order: random.Random) -> Iterator[Group]:
+    """Yield each group as often as its least graded member needs, round after round, each in a new order."""
+    lack = [n - min(tally.given(one.at[1], each.name).total() for each in one.members) for one in groups]
+    for turn in range(max(lack), 0, -1):
+        waiting = [one for one, times in zip(groups, lack, strict=True) if times >= turn]
+        yield from order.sample(waiting, len(waiting))
 
 
 def evidence(root: Path, attempt: Attempt, outcome: Outcome) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,17 +16,18 @@ Handed = tuple[str, str]  # learner, lab
 
 
 def grade_handed(
-    root: Path, handed: Mapping[Handed, Attempt], force: bool, progress: Callable[[Step], None], jobs: int | None
-) -> Iterator[Outcome]:
-    """Grade what learners handed in, in the given order; those with seconds of their own come last.
+    root: Path, handed: Sequence[tuple[Handed, Attempt]], force: bool, progress: Callable[[Step], None],
+    jobs: int | None,
+) -> Iterator[Outcome]:  # fmt: skip
+    """Grade what learners handed in, in the given order, as often as it is named; last, what has seconds of its own.
 
     A build that never ends costs 20 s then, where a learner's may take minutes in each of its cells.
     """
-    usual = [at for at, one in handed.items() if one.seconds == Attempt.seconds]
+    usual = [at for at, one in handed if one.seconds == Attempt.seconds]
     yield from grade_these(root, usual, force, progress, jobs=jobs)
-    for seconds in sorted({one.seconds for one in handed.values()} - {Attempt.seconds}):
+    for seconds in sorted({one.seconds for _, one in handed} - {Attempt.seconds}):
         with limited(root, seconds):
-            mine = [at for at, one in handed.items() if one.seconds == seconds]
+            mine = [at for at, one in handed if one.seconds == seconds]
             yield from grade_these(root, mine, force, progress, jobs=jobs)
 
 

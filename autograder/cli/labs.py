@@ -97,7 +97,7 @@ def attempts(
         root = sample(course_root() / "build" / "attempts", slugs=[one.slug for one in chosen])
         handed, tally = each_once(chosen), tally_of(chosen, sandbox)
         for one in chosen:
-            mine = {at: attempt for at, attempt in handed.items() if at[1] == one.slug}
+            mine = [(at, attempt) for at, attempt in handed.items() if at[1] == one.slug]
             for outcome in grade_handed(root, mine, not resume, Teller(board), jobs):
                 attempt = handed[outcome.student, one.slug]
                 given.append((one.slug, attempt, outcome))

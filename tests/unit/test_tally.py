@@ -1,11 +1,13 @@
 """Counting verdicts goes on where it stopped, and sees one that flips."""
 
 import json
+import random
 import shutil
 from dataclasses import replace
 
 from autograder.checks import Result, Status
-from autograder.cli.flaky import counted, evidence, report
+from autograder.cli.flaky import counted, evidence, in_rounds, report
+from autograder.cli.together import alone
 from autograder.grading.outcome import Outcome, Standing
 from autograder.grading.tally import Tally, code_of, judged_by, meaning
 from autograder.labs import find_lab
@@ -34,6 +36,18 @@ def test_more_gradings_than_asked_for_are_not_counted_twice(tmp_path):
     for _ in range(3):
         tally.add(LAB, REFERENCE, outcome(Status.PASS))
     assert counted(tally, CHOSEN, 2) == 2
+
+
+def test_a_round_holds_what_lacks_most_gradings_first_and_each_as_often_as_it_lacks(tmp_path):
+    tally = Tally(tmp_path / "flaky.jsonl", CODE, "sandbox")
+    other = replace(REFERENCE, name="other")
+    for _ in range(2):
+        tally.add(LAB, REFERENCE, outcome(Status.PASS))
+    groups = alone({**CHOSEN, ("bela", LAB): other})
+    order = [one.name for one in in_rounds(tally, groups, 4, random.Random(1))]
+    assert order[:2] == ["other", "other"]
+    assert [sorted(order[at : at + 2]) for at in (2, 4)] == [["other", "reference"]] * 2
+    assert len(order) == 6
 
 
 def test_other_code_begins_a_new_count_and_the_old_one_goes(tmp_path):

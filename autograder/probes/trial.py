@@ -28,7 +28,8 @@ START_SECONDS = 60
 SETTLE_SECONDS = 3  # events come late: those about the time before the server answered must be in
 HOPELESS_SECONDS = 15
 SELDOM = 5  # seconds from one try of a probe to the next, at least
-PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+GATES = ("startupProbe", "readinessProbe")  # what says no keeps a pod from being ready
+PROBES = (*GATES, "livenessProbe")
 HOPELESS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CrashLoopBackOff", "CreateContainerConfigError")
 
 
@@ -144,6 +145,6 @@ def trial(kube: Kube, template: dict[str, Any], environment: dict[str, str]) -> 
 
 def patience(spec: dict[str, Any]) -> float:
     """Return the seconds in which the probes of a pod's spec must have spoken, two minutes at most."""
-    probes = [c.get(kind) or {} for c in spec["containers"] for kind in PROBES[:2]]
+    probes = [c.get(kind) or {} for c in spec["containers"] for kind in GATES]
     defaults = (("initialDelaySeconds", 0), ("periodSeconds", 10), ("timeoutSeconds", 1))
     return min(120, 15 + sum(probe.get(key, usual) for probe in probes for key, usual in defaults))

@@ -24,7 +24,7 @@ BROKEN, REPAIRED = "broken", "repaired"
 VERSIONS = ("v1", "v2", "v3")
 MADE = Made(others=tuple(f"inferenceservice/{name}" for name in (NAME, BROKEN, REPAIRED)))
 READY_SECONDS = 90
-FOLLOW_SECONDS, PULL_SECONDS = 10, 30
+FOLLOW_SECONDS = 10
 
 
 def start(place: Place) -> None:
@@ -101,7 +101,7 @@ class Seen(Deployed):
     @fact
     def waits_for_image(self) -> bool:
         """Whether its pod has no image; a node that has much to do takes a moment to try."""
-        return self.broken.waits_for_image(PULL_SECONDS)
+        return self.broken.waits_for_image()
 
     @fact
     def diagnosis(self) -> dict[str, Any]:

@@ -115,3 +115,20 @@ def test_notebook_without_answers_does_not_pass(tmp_path):
     ran = run(path, dict(os.environ))
     assert ran.returncode == 1, ran.stdout
     assert "FAIL image_builds 0/1" in json.dumps(ran.stdout)
+
+
+@pytest.mark.cluster
+def test_lab7_waits_for_a_deployment_that_is_made_anew_late(namespace, tmp_path):
+    """See that a learner goes on to the next step with pods that answer, however busy the cluster's controller is."""
+    lab = find_lab("lab7_kserve")
+    folder = hand_in(lab, REFERENCE, Path("labs", lab.slug).resolve(), tmp_path / lab.slug)
+    lab.seen.start(Place(work=folder))
+    cells = nbformat.read(folder / f"{lab.slug}.ipynb", as_version=4).cells
+    after = next(cell for cell in cells if "readyReplicas" in cell.source)
+    environment = {**os.environ, "KUBECONFIG": str(namespace[1]), "PATH": f"{tools()}{os.pathsep}{os.environ['PATH']}"}
+    make = "sleep 5; kubectl create deployment digits-predictor --replicas=2 --image=localhost:5001/digits:v1"
+    with subprocess.Popen(["sh", "-c", make], env=environment, stdout=subprocess.DEVNULL):
+        said = [subprocess.run(line.removeprefix("!"), shell=True, env=environment, capture_output=True, text=True)
+                for line in after.source.splitlines()]  # fmt: skip
+    assert [one.returncode for one in said] == [0] * len(said), said
+    assert "Deployment   digits-predictor" in said[1].stdout

@@ -19,7 +19,6 @@ from nbformat.v4 import new_output
 from autograder.facts import Place
 from autograder.ground import cluster
 from autograder.ground.reset import reset
-from autograder.ground.step import tools
 from autograder.labs import Lab, find_lab, syllabus
 from autograder.release.attempts import REFERENCE
 from autograder.release.handing_in import hand_in
@@ -88,7 +87,7 @@ def test_notebook_with_its_own_answers_passes_every_check(slug, tmp_path, reques
     folder = hand_in(lab, REFERENCE, Path("labs", slug).resolve(), tmp_path / slug)
     path = folder / f"{slug}.ipynb"
     with_verdicts(path, lab)
-    environment, place = {**os.environ, "PATH": f"{tools()}{os.pathsep}{os.environ['PATH']}"}, Place(work=folder)
+    environment, place = dict(os.environ), Place(work=folder)
     if "cluster" in lab.needs:
         name, kubeconfig = request.getfixturevalue("namespace")
         environment["KUBECONFIG"] = str(kubeconfig)
@@ -125,7 +124,7 @@ def test_lab7_waits_for_a_deployment_that_is_made_anew_late(namespace, tmp_path)
     lab.seen.start(Place(work=folder))
     cells = nbformat.read(folder / f"{lab.slug}.ipynb", as_version=4).cells
     after = next(cell for cell in cells if "readyReplicas" in cell.source)
-    environment = {**os.environ, "KUBECONFIG": str(namespace[1]), "PATH": f"{tools()}{os.pathsep}{os.environ['PATH']}"}
+    environment = {**os.environ, "KUBECONFIG": str(namespace[1])}
     make = "sleep 5; kubectl create deployment digits-predictor --replicas=2 --image=localhost:5001/digits:v1"
     with subprocess.Popen(["sh", "-c", make], env=environment, stdout=subprocess.DEVNULL):
         said = [subprocess.run(line.removeprefix("!"), shell=True, env=environment, capture_output=True, text=True)

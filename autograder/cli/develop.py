@@ -17,12 +17,13 @@ from rich.console import Console
 
 from autograder.cli.ground import Context, bring_up, choose, forecast
 from autograder.ending import end_group
+from autograder.ground import engine
 from autograder.ground.addons import needed
 from autograder.ground.background import Background
 from autograder.ground.progress import Board
 from autograder.ground.shell import apt_install
 from autograder.ground.step import Step, cache_dir, climb
-from autograder.ground.up import cluster_steps, needs_of
+from autograder.ground.up import cluster_steps, docker_steps, needs_of
 from autograder.labs import course_root, syllabus
 from autograder.sandbox.image import steps as sandbox_steps
 
@@ -53,10 +54,11 @@ def test(
     if quick.returncode:
         raise typer.Exit(quick.returncode)
     with beside([*chosen, "tests/nbgrader"], root) as ended:
-        bring_up(["docker"])
         with Board(console) as board:
-            # The longest of all that needs no cluster: it is compiled while the cluster and the rest come up.
+            climb(engine.steps(), board.say)
+            # The longest of all that needs an engine only: it is compiled while images, cluster and the rest come up.
             early = Background(lambda: [addon.binaries() for addon in needed(needs)], board.say)
+            climb(docker_steps(), board.say)
             forecast(cluster_steps(), board)
             climb([*cluster_steps(), chromium(), *sandbox_steps()], board.say)
             early.wait()

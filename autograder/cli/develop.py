@@ -17,9 +17,10 @@ from rich.console import Console
 
 from autograder.cli.ground import Context, bring_up, choose, forecast
 from autograder.ending import end_group
-from autograder.ground import engine
+from autograder.ground import cluster, engine, node, programs, redis
 from autograder.ground.addons import needed
 from autograder.ground.background import Background
+from autograder.ground.images import packages_step
 from autograder.ground.progress import Board
 from autograder.ground.shell import apt_install
 from autograder.ground.step import Step, cache_dir, climb
@@ -55,13 +56,19 @@ def test(
         raise typer.Exit(quick.returncode)
     with beside([*chosen, "tests/nbgrader"], root) as ended:
         with Board(console) as board:
-            climb(engine.steps(), board.say)
-            # The longest of all that needs an engine only: it is compiled while images, cluster and the rest come up.
-            early = Background(lambda: [addon.binaries() for addon in needed(needs)], board.say)
-            climb(docker_steps(), board.say)
+            # All Debian packages first: apt lets nobody in beside it.
+            climb([*engine.steps(), packages_step(node.ready), chromium()], board.say)
             forecast(cluster_steps(), board)
-            climb([*cluster_steps(), chromium(), *sandbox_steps()], board.say)
-            early.wait()
+            # What is compiled takes longest. Kubernetes comes first, for a cluster needs it; the rest is compiled
+            # while the cluster comes up, which leaves a core idle.
+            kubernetes = Background(lambda: node.steps() if cluster.own() else [], board.say)
+            others = Background(
+                lambda: [programs.step(), *(addon.binaries() for addon in needed(needs))], board.say, after=kubernetes
+            )
+            climb([*docker_steps(), *sandbox_steps(), redis.step()], board.say)
+            kubernetes.wait()
+            climb(cluster_steps(), board.say)
+            others.wait()
         bring_up(needs)
         graded = ended()
     judged = 0

@@ -91,7 +91,7 @@ def beside(arguments: Sequence[str], root: Path) -> Iterator[Callable[[], int]]:
 
     What is left early, by Ctrl-C or because a step failed, ends them too.
     """
-    console.print(f"[bold]…[/] {arguments[-1]} [dim](9 to 12 min beside the rest, more with --all: need no Docker)[/]")
+    console.print(f"[bold]…[/] {arguments[-1]} [dim](9 to 15 min beside the rest, more with --all: need no Docker)[/]")
     with tempfile.NamedTemporaryFile() as report:
         command = [sys.executable, "-m", "pytest", "-q", "--durations=5", *arguments]
         running = subprocess.Popen(command, cwd=root, stdout=report, stderr=subprocess.STDOUT, start_new_session=True)

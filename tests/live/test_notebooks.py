@@ -16,7 +16,9 @@ from kubernetes import client
 from namespaces import own_namespace, write_kubeconfig
 from nbformat.v4 import new_output
 
+from autograder.checks import Status, judge_all
 from autograder.facts import Place
+from autograder.grading.workplace import recording
 from autograder.ground import cluster
 from autograder.ground.reset import reset
 from autograder.labs import Lab, find_lab, syllabus
@@ -93,10 +95,14 @@ def test_notebook_with_its_own_answers_passes_every_check(slug, tmp_path, reques
         environment["KUBECONFIG"] = str(kubeconfig)
         place = Place(work=folder, namespace=name, kubeconfig=str(kubeconfig))
     try:
-        ran = run(path, environment)
+        with recording(lab, place, None) as place:
+            ran = run(path, environment)
+        with lab.observe(place) as seen:
+            hidden = judge_all([one for one in lab.checks if one.hidden], seen)
     finally:
         reset(lab.seen.MADE, place)
     assert ran.returncode == 0, ran.stdout[-6000:]
+    assert {one.status for one in hidden} == {Status.PASS}, hidden
     cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
     assert f"{len(cells)} passed" in ran.stdout, ran.stdout[-2000:]
 

@@ -150,8 +150,9 @@ def test_an_edit_to_an_attempt_begins_its_own_count_and_one_to_a_check_that_of_a
     lab = replace(find_lab(LAB), folder=folder)
     before = code_of(lab)
     path = folder / "attempts" / "build_date.md"
-    assert "quick: true\n" in path.read_text()
-    path.write_text(path.read_text().replace("quick: true\n", ""))
+    assert "quick" not in path.read_text()
+    path.write_text(path.read_text().replace("kind: wrong\n", "kind: wrong\nquick: true\n"))
+    assert next(one for one in attempts(lab) if one.name == "build_date").quick
     assert code_of(lab) == before
     path.write_text(path.read_text().replace("builds_alike", "no_secrets"))
     assert {name for name, code in code_of(lab).items() if code != before[name]} == {"build_date"}

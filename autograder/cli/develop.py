@@ -55,20 +55,7 @@ def test(
     if quick.returncode:
         raise typer.Exit(quick.returncode)
     with beside([*chosen, "tests/nbgrader"], root) as ended:
-        with Board(console) as board:
-            # All Debian packages first: apt lets nobody in beside it.
-            climb([*engine.steps(), packages_step(node.ready), chromium()], board.say)
-            forecast(cluster_steps(), board)
-            # What is compiled takes longest. Kubernetes comes first, for a cluster needs it; the rest is compiled
-            # while the cluster comes up, which leaves a core idle.
-            kubernetes = Background(lambda: node.steps() if cluster.own() else [], board.say)
-            others = Background(
-                lambda: [programs.step(), *(addon.binaries() for addon in needed(needs))], board.say, after=kubernetes
-            )
-            climb([*docker_steps(), *sandbox_steps(), redis.step()], board.say)
-            kubernetes.wait()
-            climb(cluster_steps(), board.say)
-            others.wait()
+        compile_beside(needs)
         bring_up(needs)
         graded = ended()
     judged = 0
@@ -83,6 +70,27 @@ def test(
         env=environment,
     )
     raise typer.Exit(live.returncode or graded or judged)
+
+
+def compile_beside(needs: Sequence[str]) -> None:
+    """Compile what some needs are made of, and bring up the cluster and what else takes long beside it.
+
+    Raises CannotCheck with the first thing that could not be had.
+    """
+    with Board(console) as board:
+        # All Debian packages first: apt lets nobody in beside it.
+        climb([*engine.steps(), packages_step(node.ready), chromium()], board.say)
+        forecast(cluster_steps(), board)
+        # What is compiled takes longest. Kubernetes comes first, for a cluster needs it; the rest is compiled
+        # while the cluster comes up, which leaves a core idle.
+        kubernetes = Background(lambda: node.steps() if cluster.own() else [], board.say)
+        others = Background(
+            lambda: [programs.step(), *(addon.binaries() for addon in needed(needs))], board.say, after=kubernetes
+        )
+        climb([*docker_steps(), *sandbox_steps(), redis.step()], board.say)
+        kubernetes.wait()
+        climb(cluster_steps(), board.say)
+        others.wait()
 
 
 @contextmanager

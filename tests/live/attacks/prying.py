@@ -114,7 +114,9 @@ HOST = Raid(
             shell("cat > /tmp/shipyard-evil <<'X'\n#!/bin/sh\ntrap '' HUP TERM INT\nwhile :; do echo 'FROM scratch' > "
                   "/work/app/Dockerfile; echo late > /work/late; sleep 0.05; done\nX\nchmod +x /tmp/shipyard-evil\n"
                   "for n in 1 2 3; do setsid -f /tmp/shipyard-evil > /dev/null 2>&1 < /dev/null; done\n"
-                  "pgrep -c shipyard-evil"),
+                  # leaders of their sessions only: the child a daemon forks for `sleep` bears its name for a moment
+                  "leaders() { ps -eo pid=,sid=,comm= | awk '$1 == $2 && $3 == \"shipyard-evil\"' | wc -l; }\n"
+                  "for n in $(seq 50); do [ $(leaders) = 3 ] && break; sleep 0.1; done\nleaders"),
             "(?m)^3$",
         ),
         Attack(

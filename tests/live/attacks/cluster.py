@@ -86,9 +86,9 @@ PRY = Raid(
         all_forbidden("services at the node's own ports", "kubectl create service nodeport x --tcp=80",
                       "kubectl create service loadbalancer y --tcp=80", tells="exceeded quota"),
         Attack("another's image by its name on the node",
-               shell("kubectl run y --image=shipyard-boxes:5001/@TOKEN@/digits:v1; for n in $(seq 30); do "
-                     "kubectl get pod y -o yaml | grep -A3 waiting | grep -iE 'pull|not found' && break; sleep 1; done; "
-                     "kubectl delete pod y --now", 60), "(?i)(pull|not found)"),
+               shell("kubectl run y --image=shipyard-boxes:5001/@TOKEN@/digits:v1 && "
+                     "kubectl wait --for=jsonpath='{.status.containerStatuses[0].state.waiting.message}' pod/y --timeout=30s; "
+                     "kubectl get pod y -o yaml | grep -A3 waiting; kubectl delete pod y --now", 60), "(?i)(pull|not found)"),
         Attack("objects until the cluster's database is full",
                shell("head -c 900000 /dev/zero | tr '\\0' x > big\nfor n in $(seq 40); do "
                      "kubectl create configmap c$n --from-file=big; done | tail -1; "
@@ -99,9 +99,9 @@ PRY = Raid(
                    "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "x"},
                    "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Ti"}}}})
                      + "' && echo REACHED"), "exceeded quota"),
-        Attack("pods without end", shell(f"kubectl create deployment x --replicas=500 --image={IMAGE}; for n in $(seq 30); do "
-                                         "kubectl get deployment x -o yaml | grep -i quota && break; sleep 1; done; "
-                                         "kubectl delete deployment x", 60),
+        Attack("pods without end", shell(f"kubectl create deployment x --replicas=500 --image={IMAGE} && "
+                                         "kubectl wait --for=condition=ReplicaFailure deployment/x --timeout=30s; "
+                                         "kubectl get deployment x -o yaml | grep -i quota; kubectl delete deployment x", 60),
                "exceeded quota"),
     ),
 )  # fmt: skip

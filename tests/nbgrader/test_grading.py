@@ -127,6 +127,22 @@ def test_feedback_shows_expected_observed_and_hint_and_no_traceback(desk):
     assert "Traceback (most recent call last)" not in page
 
 
+def test_feedback_shows_what_a_program_said_in_one_piece(desk):
+    """IPython shows what `%%bash` says in pieces that end anywhere, also inside a word."""
+
+    def change(notebook, folder):
+        notebook.cells.append(new_code_cell("%%bash\nseq -s ' ' 999; sleep 1; seq -s ' ' 1000 1999"))
+
+    desk.submit("talker", change)
+    assert desk.grade("talker")["success"]
+    outputs = nbformat.read(desk.notebook("talker"), as_version=4).cells[-1].outputs
+    assert len(outputs) > 1  # so that there is something to join
+    assert desk.api().generate_feedback(SLUG, "talker", force=True)["success"]
+    page = (desk.root / "feedback" / "talker" / SLUG / f"{SLUG}.html").read_text()
+    (said,) = [one for one in re.findall(r"<pre>(.*?)</pre>", page, re.S) if " 997 998 " in one]
+    assert {f"{n}" for n in range(1, 2000)} == set(said.split())
+
+
 def test_learners_files_survive_and_the_courses_files_are_restored(desk):
     def change(notebook, folder):
         notebook.cells.remove(cell(notebook, "words"))

@@ -102,9 +102,22 @@ def _joined(outputs: Iterable[NotebookNode]) -> Iterator[NotebookNode]:
     """
     for (kind, _), together in groupby(outputs, key=lambda one: (one.get("output_type"), one.get("name"))):
         if kind == "stream":
-            yield NotebookNode(output_type=kind, text="".join(_text(one.get("text")) for one in together))
+            lines = "".join(_text(one.get("text")) for one in together).replace("\r\n", "\n").split("\n")
+            yield NotebookNode(output_type=kind, text="\n".join(map(_overwritten, lines)))
         else:
             yield from together
+
+
+def _overwritten(line: str) -> str:
+    """Return what a terminal shows of a line at its end: a progress bar goes back by `\\r` and writes over itself.
+
+    >>> _overwritten("  1 %\\r 50 %\\r100 % in 3 s")
+    '100 % in 3 s'
+    """
+    shown = ""
+    for piece in reversed(line.split("\r")):  # from the last on: a time that grows with the line's length only
+        shown += piece[len(shown) :]
+    return shown
 
 
 def _output(output: NotebookNode, graded: bool) -> NotebookNode | None:

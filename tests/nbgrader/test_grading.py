@@ -143,6 +143,19 @@ def test_feedback_shows_what_a_program_said_in_one_piece(desk):
     assert {f"{n}" for n in range(1, 2000)} == set(said.split())
 
 
+def test_feedback_shows_a_progress_bar_as_it_stood_at_its_end(desk):
+    def change(notebook, folder):
+        bar = r"for n in $(seq 0 25 100); do printf '\r%4s %% of the model' $n; done; echo; echo loaded"
+        notebook.cells.append(new_code_cell(f"%%bash\n{bar}"))
+
+    desk.submit("loader", change)
+    assert desk.grade("loader")["success"]
+    assert desk.api().generate_feedback(SLUG, "loader", force=True)["success"]
+    page = (desk.root / "feedback" / "loader" / SLUG / f"{SLUG}.html").read_text()
+    assert " 100 % of the model\nloaded" in page
+    assert "75 % of the model" not in page
+
+
 def test_learners_files_survive_and_the_courses_files_are_restored(desk):
     def change(notebook, folder):
         notebook.cells.remove(cell(notebook, "words"))

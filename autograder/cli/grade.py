@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
-from autograder.cli.chosen import check_course, chosen_labs, handed_in, sample_labs
+from autograder.cli.chosen import check_course, check_students, chosen_labs, handed_in, sample_labs
 from autograder.cli.ground import Context, Jobs, Sandbox, choose, choose_sandbox, forecast
 from autograder.facts import CannotCheck
 from autograder.grading.grade import grade as grade_class
@@ -38,7 +39,7 @@ def grade(
     course: Annotated[Path | None, typer.Option(help="Your nbgrader course. Without it: a sample class.")] = None,
     lab: Annotated[list[str] | None, typer.Option(help="Only this lab; may be given again.")] = None,
     student: Annotated[list[str] | None, typer.Option(help="Only this student; may be given again.")] = None,
-    learners: Annotated[int, typer.Option(help="How many learners the sample class has.")] = LEARNERS,
+    learners: Annotated[int, typer.Option(min=1, help="How many learners the sample class has.")] = LEARNERS,
     force: Annotated[bool, typer.Option(help="Grade again what has a grade.")] = False,
     jobs: Jobs = None,
     sandbox: Sandbox = None,
@@ -51,6 +52,7 @@ def grade(
     labs = chosen_labs(lab) if lab or course else sample_labs()
     if course:
         check_course(course, labs)
+        check_students(course, student)
         labs = handed_in(course, labs)
     console = Console(soft_wrap=True)
     with Board(console) as board:
@@ -95,7 +97,8 @@ def run(
     if wanted():
         climb(sandbox_steps(), board.say)
     root = course or sample(slugs=[one.slug for one in labs], learners=learners)
-    board.note(f"Grading [bold]{root}[/] with nbgrader")
+    check_students(root, students)
+    board.note(f"Grading [bold]{escape(str(root))}[/] with nbgrader")
     graded = Graded()
     for one in labs:
         try:
@@ -119,7 +122,9 @@ class Teller:
 
     def __call__(self, step: Step) -> None:
         left = f", about {duration(step.left)} left" if step.left is not None else ""
-        self.board.doing(f"{step.slug} {step.done}/{step.total} done{left}; {step.student}: {step.doing}")
+        self.board.doing(
+            f"{step.slug} {step.done}/{step.total} done{left}; {escape(step.student)}: {escape(step.doing)}"
+        )
 
 
 def line(outcome: Outcome, since: float | None = None) -> str:
@@ -131,7 +136,7 @@ def line(outcome: Outcome, since: float | None = None) -> str:
         told += f" [yellow]{len(outcome.errors)} could not be checked[/]" if outcome.errors else ""
     took = f"{outcome.seconds:.1f} s" if outcome.fresh else "graded before"
     took += f"; {duration(since)} since the start" if since is not None else ""
-    return f"  {outcome.slug} {outcome.student}: {told} [dim]{took}[/]"
+    return f"  {outcome.slug} {escape(outcome.student)}: {told} [dim]{took}[/]"
 
 
 def show(labs: list[Lab], graded: Graded) -> None:

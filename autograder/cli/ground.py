@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from autograder.cli.chosen import chosen_labs
@@ -105,9 +106,9 @@ def forecast(steps: list[Step], board: Board, beside: str = "") -> None:
 
 def down(cache: bool = typer.Option(False, help="Remove the caches, too.")) -> None:
     """Remove everything that was brought up or made by labs, and prove it."""
-    left = take_down(lambda what: console.print(f"  removing {what}"), cache=cache)
+    left = take_down(lambda what: console.print(f"  removing {escape(what)}"), cache=cache)
     if left:
-        console.print("[bold red]✗[/] This is still there:\n" + "\n".join(f"  {line}" for line in left))
+        console.print("[bold red]✗[/] This is still there:\n" + "\n".join(f"  {escape(line)}" for line in left))
         raise typer.Exit(1)
     console.print("[green]✓[/] Nothing is left but the Debian packages" + ("." if cache else " and the caches."))
 
@@ -121,7 +122,8 @@ def doctor(context: Context = None) -> None:
         table.add_column(column, overflow="fold")
     marks = {"ok": "[green]✓[/]", "note": "[yellow]•[/]", "missing": "[red]✗[/]"}
     for reading in readings:
-        table.add_row(marks[reading.state], reading.what, reading.seen, reading.fix if reading.state != "ok" else "")
+        told = (reading.what, reading.seen, reading.fix if reading.state != "ok" else "")
+        table.add_row(marks[reading.state], *map(escape, told))
     Console().print(table)
     if any(reading.state == "missing" for reading in readings):
         raise typer.Exit(1)

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from autograder.cli.chosen import chosen_labs
 from autograder.cli.grade import Teller, line
@@ -51,9 +52,9 @@ def release(
             console.print(f"[green]✓[/] {folder.relative_to(root)}")
     found = leaks(root)
     for path in differing:
-        console.print(f"[red]✗[/] {path} is not what solutions/ makes: run `make labs` and commit it")
+        console.print(f"[red]✗[/] {escape(str(path))} is not what solutions/ makes: run `make labs` and commit it")
     for leak in found:
-        console.print(f"[red]✗[/] {leak}")
+        console.print(f"[red]✗[/] {escape(str(leak))}")
     if differing or found:
         raise typer.Exit(1)
 
@@ -75,7 +76,7 @@ def reset(slug: Annotated[str, typer.Argument(help="The lab's name.")], context:
     choose(context)
     chosen = chosen_labs([slug])[0]
     for what in undo(chosen.seen.MADE, Place(work=chosen.folder)):
-        console.print(f"  removed {what}")
+        console.print(f"  removed {escape(what)}")
     console.print(f"[green]✓[/] {slug} is as before its first cell.")
 
 

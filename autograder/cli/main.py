@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from autograder.cli import bench, develop, flaky, grade, ground, labs, regrade
 from autograder.facts import CannotCheck
@@ -51,7 +52,7 @@ def app() -> None:
 
 
 def say(cause: str, fix: str) -> NoReturn:
-    """Print what happened and what to do, and end with a failure."""
-    console.print(f"[bold red]✗[/] {cause}", highlight=False)
-    console.print(f"  [bold]What to do:[/] {fix}", highlight=False)
+    """Print what happened and what to do, and end with a failure; brackets in it are text, not markup."""
+    console.print(f"[bold red]✗[/] {escape(cause)}", highlight=False)
+    console.print(f"  [bold]What to do:[/] {escape(fix)}", highlight=False)
     sys.exit(1)

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
-from autograder.cli.chosen import chosen_labs
+from autograder.cli.chosen import check_names, check_students, chosen_labs
 from autograder.cli.grade import Teller
 from autograder.cli.ground import Context, Jobs, Sandbox, bring_up, bring_up_sandbox, choose, choose_sandbox
 from autograder.facts import CannotCheck
@@ -49,6 +50,7 @@ def regrade(
     choose(context)
     choose_sandbox(sandbox, context)
     root = folder(course)
+    check_students(root, student)
     try:
         chosen = chosen_labs(lab)
         if any(one.needs for one in chosen):
@@ -66,7 +68,7 @@ def regrade(
     elif changed:
         lines = write_down(root, changed)
         for line in lines:
-            console.print(f"[yellow]•[/] {line}", highlight=False)
+            console.print(f"[yellow]•[/] {escape(line)}", highlight=False)
         console.print(f"[green]✓[/] {len(changed) - len(lines)} of {len(changed)} submissions are regraded.")
         if lines:
             raise typer.Exit(1)
@@ -93,7 +95,7 @@ def tell(reviews: list[Review]) -> list[Review]:
 
 
 def export(
-    to: Annotated[Path, typer.Option(help="The file to write.")],
+    to: Annotated[Path, typer.Option(help="The file to write.", dir_okay=False)],
     course: Course = None,
     form: Annotated[str, typer.Option("--format", help=f"One of {', '.join(FORMATS)}.")] = "csv",
     lab: Labs = None,
@@ -108,12 +110,19 @@ def export(
         raise CannotCheck(f"{root} has no gradebook yet.", "Grade it first: `shipyard grade`.")
     try:
         with open_gradebook(root) as gradebook:
+            check_names("assignment", lab, (one.name for one in gradebook.assignments))
+            check_names("student", student, (one.id for one in gradebook.students))
             FORMATS[form](to=str(to), assignment=lab or [], student=student or []).export(gradebook)
+    except OSError as fault:
+        cause = f"{to} cannot be written: {fault.strerror or fault}."
+        raise CannotCheck(cause, "Name a file in a folder that is there and yours.") from None
+    except CannotCheck:
+        raise
     except Exception as fault:
         if known := explain(str(fault)):
             raise CannotCheck(f"Nothing was exported: {known}.", "Then export again.") from None
         raise
-    console.print(f"[green]✓[/] {to}")
+    console.print(f"[green]✓[/] {escape(str(to))}")
 
 
 def folder(course: Path | None) -> Path:

@@ -11,7 +11,7 @@ import pytest
 from comparing import rows, verdicts
 from typer.testing import CliRunner
 
-from autograder.cli.main import typed
+from autograder.cli.main import app, typed
 from autograder.grading.export import harmless
 from autograder.grading.grade import grade
 from autograder.grading.gradebook import open_gradebook
@@ -159,6 +159,26 @@ def test_commands_show_then_write_then_export(late, corrected, tmp_path):
             found = list(csv.DictReader(file))
         key = {"csv": "student_id", "canvas": "SIS Login ID", "moodle": "ID number"}[form]
         assert {row[key]: row[heading] for row in found if row[key]} == {"ada": "5.5", "bela": score}
+
+
+@pytest.mark.parametrize(
+    ("typed_wrong", "said"),
+    [
+        (("--to", "/nowhere/at/all.csv"), "/nowhere/at/all.csv cannot be written: No such file or directory"),
+        (("--to", "/"), "is a directory"),
+        (("--to", "{folder}/out.csv", "--lab", "tiny_anwser"), f"Did you mean {SLUG}?"),
+        (("--to", "{folder}/out.csv", "--student", "bella"), "Did you mean bela?"),
+        (("--to", "{folder}/out.csv", "--format", "excel"), "Take one of csv, canvas, moodle."),
+    ],
+)
+def test_export_says_what_was_typed_wrongly_and_writes_nothing(late, tmp_path, monkeypatch, capsys, typed_wrong, said):
+    arguments = [one.format(folder=tmp_path) for one in typed_wrong]
+    monkeypatch.setattr(sys, "argv", ["shipyard", "export", "--course", str(late), *arguments])
+    with pytest.raises(SystemExit) as ended:
+        app()
+    assert ended.value.code
+    assert said in "".join(capsys.readouterr())
+    assert list(tmp_path.glob("*.csv")) + list(tmp_path.parent.glob(".*.new")) == []
 
 
 def test_exported_names_are_no_formulas_and_unfinished_grades_are_blank(late, tmp_path):

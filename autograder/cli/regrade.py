@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from autograder.cli.chosen import check_names, check_students, chosen_labs
+from autograder.cli.chosen import check_names, check_students, chosen_labs, handed_in
 from autograder.cli.grade import Teller
 from autograder.cli.ground import Context, Jobs, Sandbox, bring_up, bring_up_sandbox, choose, choose_sandbox
 from autograder.facts import CannotCheck
@@ -52,7 +52,7 @@ def regrade(
     root = folder(course)
     check_students(root, student)
     try:
-        chosen = chosen_labs(lab)
+        chosen = handed_in(root, chosen_labs(lab))
         if any(one.needs for one in chosen):
             bring_up(needs_of(chosen))
             if wanted():

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+import autograder.cli.regrade
 from autograder.cli.grade import Teller, line
 from autograder.cli.main import app
+from autograder.facts import CannotCheck
 from autograder.grading.grade import CONFIG
 from autograder.grading.outcome import Outcome, Standing, Step
 from autograder.ground.progress import Board
@@ -57,6 +59,14 @@ def test_a_mistyped_student_is_named_before_anything_is_brought_up(shipyard, cou
     said = shipyard(command, "--course", str(course), "--student", "ada", "--student", "bella")
     assert "no student who handed in called bella" in said
     assert "Did you mean bela?" in said
+
+
+def test_regrading_brings_up_nothing_for_labs_that_nobody_handed_in(shipyard, course, monkeypatch):
+    def bring_up(needs):
+        raise CannotCheck(f"brought up: {sorted(needs)}")
+
+    monkeypatch.setattr(autograder.cli.regrade, "bring_up", bring_up)
+    assert "brought up: ['docker']" in shipyard("regrade", "--course", str(course))
 
 
 def test_a_learner_whose_name_looks_like_markup_is_graded_under_it(capsys):

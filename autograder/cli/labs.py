@@ -1,12 +1,8 @@
-"""The commands for labs: release, attempts, reset, lab."""
+"""The commands for labs: release, attempts, reset."""
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,9 +20,8 @@ from autograder.grading.table import attempts_table
 from autograder.grading.tally import tally_of
 from autograder.ground.progress import Board
 from autograder.ground.reset import reset as undo
-from autograder.ground.step import tools
 from autograder.ground.up import needs_of
-from autograder.labs import course_root, syllabus
+from autograder.labs import course_root
 from autograder.release.leaking import leaks
 from autograder.release.releasing import drift, release_all
 
@@ -36,7 +31,6 @@ console = Console(soft_wrap=True)
 def register(typed: typer.Typer) -> None:
     """Add this module's commands."""
     typed.command()(release)
-    typed.command()(lab)
     typed.command()(reset)
     typed.command()(attempts)
 
@@ -57,18 +51,6 @@ def release(
         console.print(f"[red]✗[/] {escape(str(leak))}")
     if differing or found:
         raise typer.Exit(1)
-
-
-def lab(context: Context = None) -> None:
-    """Bring up what labs need and open labs/ in JupyterLab."""
-    choose(context)
-    bring_up(needs_of(syllabus()))
-    root = course_root()
-    path = os.pathsep.join([str(Path(sys.executable).parent), str(tools()), os.environ["PATH"]])
-    command = [sys.executable, "-m", "jupyterlab", "--notebook-dir", str(root / "labs")]
-    if os.geteuid() == 0:
-        command.append("--allow-root")
-    raise typer.Exit(subprocess.run(command, env={**os.environ, "PATH": path}).returncode)
 
 
 def reset(slug: Annotated[str, typer.Argument(help="The lab's name.")], context: Context = None) -> None:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from autograder.cli import bench, develop, flaky, grade, ground, labs, regrade
+from autograder.cli import bench, develop, flaky, grade, ground, lab, labs, regrade
 from autograder.facts import CannotCheck
 from autograder.ground.step import cache_dir
 from autograder.release.problems import ReleaseError
@@ -22,7 +22,7 @@ typed = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="Labs that put ML models into containers and onto clusters, graded by live state.",
 )  # fmt: skip
-for module in (ground, grade, regrade, labs, flaky, develop, bench):
+for module in (ground, grade, regrade, lab, labs, flaky, develop, bench):
     module.register(typed)
 
 

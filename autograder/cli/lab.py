@@ -39,19 +39,28 @@ def lab(context: Context = None) -> None:
     needed = needs_of(found)
     bring_up(needed[:1])
     path = os.pathsep.join([str(Path(sys.executable).parent), str(tools()), os.environ["PATH"]])
-    command = [sys.executable, "-m", "jupyterlab", "--notebook-dir", str(course_root() / "labs"), "--log-level=WARN"]
-    if os.geteuid() == 0:
-        command.append("--allow-root")
     closing = threading.Event()
     with Board(console) as board:
         board.note("JupyterLab is starting; Ctrl-C ends it.")
-        server = subprocess.Popen(command, env={**os.environ, "PATH": path})
+        server = subprocess.Popen(jupyterlab(), env={**os.environ, "PATH": path})
         threading.Thread(target=bring_up_beside, args=(found, needed, board, closing), daemon=True).start()
         try:
             code = wait_for(server)
         finally:
             closing.set()
     raise typer.Exit(code)
+
+
+def jupyterlab() -> list[str]:
+    """Return the command that opens labs/ and, in its folder `course`, the chapters: as pages, with their drawings."""
+    chapters = course_root() / "labs" / "course"
+    with suppress(OSError):  # in a checkout of somebody else's, they have to be read where they are
+        if not chapters.exists():
+            chapters.symlink_to(Path("..", "course"))
+    settings = Path(__file__).with_name("jupyterlab")
+    command = [sys.executable, "-m", "jupyterlab", "--notebook-dir", str(course_root() / "labs"), "--log-level=WARN",
+               f"--LabApp.app_settings_dir={settings}"]  # fmt: skip
+    return [*command, *["--allow-root"] * (os.geteuid() == 0)]
 
 
 def bring_up_beside(labs: Sequence[Lab], needed: Sequence[str], board: Board, closing: threading.Event) -> None:

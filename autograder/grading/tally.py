@@ -26,8 +26,10 @@ PROBES = "autograder.probes"  # but these only where one is used
 NAME = re.compile(r"\w+(\.py)?")  # of a file or a lab
 # They write what a person reads once the verdicts are there.
 PAGES = tuple(f"autograder/grading/{name}" for name in ("feedback.py", "harmless.py", "pages/"))
+# It brings a machine back after a fault; what is graded meanwhile is given no verdict.
+REVIVING = ("autograder/ground/orphans.py",)
 # They give no verdict on what another attempt hands in, or none at all.
-ASIDE = ("autograder/cli", "autograder/grading/tally.py", *PAGES, "/attempts/", "__pycache__", "README.md")
+ASIDE = ("autograder/cli", "autograder/grading/tally.py", *PAGES, *REVIVING, "/attempts/", "__pycache__", "README.md")
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 

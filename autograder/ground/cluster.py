@@ -20,6 +20,7 @@ from autograder import versions
 from autograder.facts import CannotCheck
 from autograder.ground import commands, engine, golang, node, programs, pulse
 from autograder.ground.images import present
+from autograder.ground.orphans import thaw
 from autograder.ground.shell import run
 from autograder.ground.step import Step, cache_dir, tools
 from autograder.labs import checkout
@@ -156,12 +157,11 @@ def create() -> None:
     """Create the cluster; one that is merely stopped is started, one that is broken is made anew."""
     container = node_container()
     if container is not None:
-        if container.status != "running":
-            container.start()
-        else:
+        thaw(container.id)  # else a node that was killed while a pod began would never end
+        if container.status == "running":
             restart_kubelet(container)
         try:
-            wait_until(keeps_answering, "the stopped cluster to come back", timeout=90, pause=1)
+            wait_until(lambda: comes_back(container), "the stopped cluster to come back", timeout=90, pause=1)
             return
         except TimedOut:
             if _there():  # what stands in it is somebody's work
@@ -182,6 +182,14 @@ def create() -> None:
     )  # fmt: skip
     if before:  # kind makes its own context the current one; the user's choice stays
         run([tools() / "kubectl", "config", "use-context", before])
+
+
+def comes_back(container: Container) -> bool:
+    """Tell whether the cluster keeps answering; a node that does not run is started."""
+    container.reload()
+    if container.status != "running":
+        container.start()
+    return keeps_answering()
 
 
 def restart_kubelet(container: Container) -> None:

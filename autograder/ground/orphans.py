@@ -6,13 +6,19 @@ with its address in the engine's network, the next container gets the same
 address, and requests for one reach the other. Even one whose processes have all
 ended keeps its address for a minute or two: the kernel waits for the other end
 of its connections, and refuses new ones.
+
+A container that did not end, or not whole, is in the way of itself: containerd
+gives up removing what is left of it after 5 s, and then refuses to start it
+again ("file exists") as long as the engine runs.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
@@ -23,6 +29,9 @@ from autograder.waiting import TimedOut, wait_until
 BRIDGE = re.compile(r"docker0|br-[0-9a-f]{12}")  # the engine's own names for its networks
 # The parent of a container's processes; it outlives the engine, and this is how it names it.
 SHIM, ADDRESS = "containerd-shim", "/var/run/docker/containerd/containerd.sock"
+# A folder for each container that runs or was not removed whole, by its id.
+BUNDLES = Path("/var/run/docker/containerd/daemon/io.containerd.runtime.v2.task/moby")
+FREEZER, UNIFIED = Path("/sys/fs/cgroup/freezer/docker"), Path("/sys/fs/cgroup/docker")  # cgroups of version 1, 2
 
 
 def shims() -> dict[int, str]:
@@ -46,7 +55,10 @@ def end_orphans(timeout: float = 10) -> None:
     Call it only while no engine of this machine runs: none of its containers is anybody's then.
     Raises CannotCheck where some process does not end.
     """
-    ending = []
+    left = [bundle.name for bundle in BUNDLES.iterdir()] if BUNDLES.is_dir() else []
+    for container in left:
+        thaw(container)
+    ending = [process for container in left for process in inside(container)]
     for pid in shims():
         with suppress(psutil.NoSuchProcess):
             parent = psutil.Process(pid)
@@ -59,7 +71,34 @@ def end_orphans(timeout: float = 10) -> None:
         wait_until(lambda: not any(map(lives, ending)), "the old engine's containers to end", timeout)
     except TimedOut as late:
         raise CannotCheck(f"a killed engine left processes that do not end: {late}", "Restart the machine.") from None
+    for container in left:
+        if not (BUNDLES / container / "runtime").exists():  # half made: containerd itself cannot remove it
+            shutil.rmtree(BUNDLES / container, ignore_errors=True)
     unplug()
+
+
+def thaw(container: str) -> None:
+    """Let go on, and so end, what a killed runtime left frozen in a container, or in a container in there.
+
+    A runtime freezes a container while it sets its devices. Killed at that moment, it leaves processes that no
+    signal reaches, and the container around them never ends. Cgroups of version 2 let frozen processes be killed.
+    https://docs.kernel.org/admin-guide/cgroup-v1/freezer-subsystem.html
+    """
+    for state in sorted((FREEZER / container).rglob("freezer.state")):  # the outer ones first: they hold the inner ones
+        with suppress(OSError):  # it ended meanwhile, or is not ours to change
+            if state.read_text().strip() != "THAWED":
+                state.write_text("THAWED")
+
+
+def inside(container: str) -> list[psutil.Process]:
+    """Return a container's processes, also those whose parent outside of it has ended."""
+    found = []
+    for processes in [*(FREEZER / container).rglob("cgroup.procs"), *(UNIFIED / container).rglob("cgroup.procs")]:
+        with suppress(OSError):
+            for pid in processes.read_text().split():
+                with suppress(psutil.NoSuchProcess, ValueError):  # 0: a process that is none of this machine's
+                    found.append(psutil.Process(int(pid)))
+    return found
 
 
 def unplug() -> None:

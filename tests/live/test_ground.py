@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import os
 import random
+import shutil
 import signal
 import subprocess
 import tarfile
 import time
 import uuid
+from pathlib import Path
 
 import pytest
 from kubernetes import client as api
@@ -179,3 +181,50 @@ def test_a_killed_engine_comes_back_with_its_cluster():
     climb(all_steps(), lambda *_: None)
     assert cluster.answers() and cluster.addons_ready()
     print(f"\nengine killed, everything back after {time.monotonic() - started:.0f} s")
+
+
+@pytest.fixture
+def kept() -> str:
+    """A namespace in the cluster: it is gone where the cluster was made anew."""
+    core = api.CoreV1Api(cluster.connection())
+    with own_namespace(core, "ground-test") as name:
+        yield name
+
+
+def freeze_a_pod() -> None:
+    """Leave a pod of the node as a runtime does that is killed while it sets the pod's devices."""
+    within = orphans.FREEZER / cluster.node_container().id
+    running = [path for path in within.rglob("cri-containerd-*/cgroup.procs") if path.read_text().strip()]
+    (running[0].parent / "freezer.state").write_text("FROZEN")
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("with_its_engine", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_node_that_was_killed_while_a_pod_began_comes_back_with_what_stands_in_it(kept, with_its_engine):
+    if not orphans.FREEZER.is_dir():
+        pytest.skip("cgroups of version 2: what is frozen can be killed")
+    freeze_a_pod()
+    os.kill(cluster.node_container().attrs["State"]["Pid"], signal.SIGKILL)
+    if with_its_engine:
+        kill_engine()
+    climb(all_steps(), lambda *_: None)
+    assert cluster.answers() and cluster.addons_ready()
+    assert kept in {one.metadata.name for one in api.CoreV1Api(cluster.connection()).list_namespace().items}
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_a_container_that_its_killed_engine_had_half_made_can_be_started():
+    labels = {versions.LABEL: "ground-test"}
+    made = engine.client().containers.run(versions.PYTHON_IMAGE, ["sleep", "600"], detach=True, labels=labels)
+    try:
+        kill_engine()
+        # containerd makes the folder first; it writes this file, and runc is called, only then
+        (orphans.BUNDLES / made.id / "runtime").unlink()
+        shutil.rmtree(Path("/run/docker/runtime-runc/moby") / made.id)
+        climb(all_steps(), lambda *_: None)
+        made.start()
+        made.reload()
+        assert made.status == "running"
+    finally:
+        made.remove(force=True)

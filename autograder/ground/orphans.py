@@ -56,8 +56,6 @@ def end_orphans(timeout: float = 10) -> None:
     Raises CannotCheck where some process does not end.
     """
     left = [bundle.name for bundle in BUNDLES.iterdir()] if BUNDLES.is_dir() else []
-    for container in left:
-        thaw(container)
     ending = [process for container in left for process in inside(container)]
     for pid in shims():
         with suppress(psutil.NoSuchProcess):
@@ -67,8 +65,14 @@ def end_orphans(timeout: float = 10) -> None:
     for process in ending:
         with suppress(psutil.NoSuchProcess):
             process.kill()
+
+    def ended() -> bool:
+        for container in left:  # each time: what was at work until a moment ago may have frozen another one
+            thaw(container)
+        return not any(map(lives, ending))
+
     try:
-        wait_until(lambda: not any(map(lives, ending)), "the old engine's containers to end", timeout)
+        wait_until(ended, "the old engine's containers to end", timeout)
     except TimedOut as late:
         raise CannotCheck(f"a killed engine left processes that do not end: {late}", "Restart the machine.") from None
     for container in left:

@@ -212,6 +212,8 @@ def current_context() -> str | None:
 
 def remove() -> None:
     """Delete the cluster with everything in it."""
+    if container := node_container():
+        thaw(container.id)  # else the engine cannot end it
     run([tools() / "kind", "delete", "cluster", "--name", versions.CLUSTER], log=cache_dir() / "cluster.log")
 
 

@@ -199,7 +199,8 @@ def freeze_a_pod() -> None:
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize("with_its_engine", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("with_its_engine", [False, True])
 def test_a_node_that_was_killed_while_a_pod_began_comes_back_with_what_stands_in_it(kept, with_its_engine):
     if not orphans.FREEZER.is_dir():
         pytest.skip("cgroups of version 2: what is frozen can be killed")

@@ -52,7 +52,7 @@ def check_course(root: Path, labs: Sequence[Lab]) -> None:
 def check_students(root: Path, students: Iterable[str] | None) -> None:
     """Raise CannotCheck for a student who has handed in nothing: most often the name is mistyped."""
     there = {path.parent.name for path in (root / "submitted").glob("*/*")}
-    check_names("student who handed in", students, there)
+    check_names("folder in submitted/", students, there)
 
 
 def check_names(what: str, names: Iterable[str] | None, there: Iterable[str]) -> None:

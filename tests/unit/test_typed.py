@@ -57,7 +57,7 @@ def test_a_course_that_is_not_there_is_told_from_one_without_a_configuration(shi
 @pytest.mark.parametrize("command", ["grade", "regrade"])
 def test_a_mistyped_student_is_named_before_anything_is_brought_up(shipyard, course, command):
     said = shipyard(command, "--course", str(course), "--student", "ada", "--student", "bella")
-    assert "no student who handed in called bella" in said
+    assert "no folder in submitted/ called bella" in said
     assert "Did you mean bela?" in said
 
 

@@ -99,9 +99,8 @@ def grade_in_rounds(
         done = counted(tally, chosen, n)
         pace = (time.monotonic() - started) / max(1, done - before)
         left = f", about {duration(pace * (total - done))} left" if done > before else ""
-        board.doing(
-            f"{done}/{total} done{left}; {step.slug} {handed_in[step.student, step.slug].name}: {escape(step.doing)}"
-        )
+        now = f"{step.slug} {handed_in[step.student, step.slug].name}: {escape(step.doing)}"
+        board.doing(f"{done}/{total} done{left}; {now}")
 
     with Board(console) as board:
         root = sample(course_root() / "build" / "flaky", slugs=sorted({slug for _, slug in chosen}))

@@ -122,9 +122,8 @@ class Teller:
 
     def __call__(self, step: Step) -> None:
         left = f", about {duration(step.left)} left" if step.left is not None else ""
-        self.board.doing(
-            f"{step.slug} {step.done}/{step.total} done{left}; {escape(step.student)}: {escape(step.doing)}"
-        )
+        now = escape(f"{step.student}: {step.doing}")
+        self.board.doing(f"{step.slug} {step.done}/{step.total} done{left}; {now}")
 
 
 def line(outcome: Outcome, since: float | None = None) -> str:

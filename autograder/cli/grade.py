@@ -97,7 +97,7 @@ def run(
     if wanted():
         climb(sandbox_steps(), board.say)
     root = course or sample(slugs=[one.slug for one in labs], learners=learners)
-    check_students(root, students)
+    check_students(root, students)  # a sample class is there only now
     board.note(f"Grading [bold]{escape(str(root))}[/] with nbgrader")
     graded = Graded()
     for one in labs:

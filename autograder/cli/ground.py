@@ -71,6 +71,11 @@ def choose_sandbox(sandbox: bool | None, context: str | None) -> None:
         raise CannotCheck(cause, f"Work that you trust can be graded on {context} without: add --no-sandbox.")
 
 
+def in_words(cause: str, fix: str) -> str:
+    """Return what happened and what to do, to be printed; brackets in it are text, not markup."""
+    return f"[bold red]✗[/] {escape(cause)}\n  [bold]What to do:[/] {escape(fix)}"
+
+
 def bring_up_sandbox() -> None:
     """Climb the steps to the sandboxes' image, showing them."""
     with Board(console) as board:

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
-from autograder.cli.ground import Context, bring_up, choose, forecast
+from autograder.cli.ground import Context, bring_up, choose, forecast, in_words
 from autograder.facts import CannotCheck
 from autograder.ground.background import Background
 from autograder.ground.progress import Board
@@ -73,11 +72,11 @@ def bring_up_beside(labs: Sequence[Lab], needed: Sequence[str], board: Board, cl
     for layer in needed:
         if not there.issuperset(STANDS_ON[layer]):
             continue
-        try:
+        try:  # a Background puts our own mistakes into words, too
             Background(partial(steps_of, layer, board), board.say).wait()
         except CannotCheck as fault:
             if not closing.is_set():
-                board.note(f"[red]✗[/] {escape(fault.cause)}\n  [bold]What to do:[/] {escape(fault.fix)}")
+                board.note(in_words(fault.cause, fault.fix))
             continue
         there.add(layer)
         ready = [one for one in waiting if there.issuperset(layers(one.needs))]

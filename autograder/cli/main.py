@@ -9,7 +9,6 @@ from typing import NoReturn
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from autograder.cli import bench, develop, flaky, grade, ground, lab, labs, regrade
 from autograder.facts import CannotCheck
@@ -52,7 +51,6 @@ def app() -> None:
 
 
 def say(cause: str, fix: str) -> NoReturn:
-    """Print what happened and what to do, and end with a failure; brackets in it are text, not markup."""
-    console.print(f"[bold red]✗[/] {escape(cause)}", highlight=False)
-    console.print(f"  [bold]What to do:[/] {escape(fix)}", highlight=False)
+    """Print what happened and what to do, and end with a failure."""
+    console.print(ground.in_words(cause, fix), highlight=False)
     sys.exit(1)

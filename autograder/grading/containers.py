@@ -117,3 +117,5 @@ def _try(action: Callable[[], object], what: str, say: Callable[[str], None]) ->
         pass
     except APIError as error:
         say(f"{what} could not be removed: {error.explanation or error}")
+    except CannotCheck as fault:
+        say(fault.cause)

@@ -7,11 +7,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from docker import DockerClient
 from docker.errors import APIError
 
 from autograder import versions
+from autograder.facts import CannotCheck
 from autograder.ground import cluster, commands, engine, programs
+from autograder.ground.reset import reset_docker
 from autograder.ground.step import cache_dir, tools
+from autograder.labs import syllabus
 
 SOCKETS = Path("/run/shipyard")  # of sandboxes; they are gone by then
 LABELS = (versions.LABEL, f"{versions.LABEL}.lab", f"{versions.LABEL}.submission")
@@ -29,27 +33,10 @@ def down(say: Callable[[str], None], cache: bool = False) -> list[str]:
             say("the cluster")
             cluster.remove()
         client = engine.client(timeout=120)
-        say("containers")
-        for container in containers(client):
-            container.remove(force=True, v=True)
-        say("images")
-        for image in images(client):
-            with suppress(APIError):  # it is the parent of another of ours, and goes with that
-                client.images.remove(image.id, force=True)
-        for thing in [*labelled(client.volumes), *labelled(client.networks)]:
-            thing.remove()
-        say("networks and volumes")
-        for volume in client.volumes.list():
-            if volume.name == "shipyard-registry":
-                volume.remove()
-        for network in client.networks.list(names=["kind"]):
-            network.reload()
-            if network.name == "kind" and not network.containers:
-                network.remove()
-        client.images.prune()
+        left += clear(client, say)
         if engine.pid_file():  # on an engine of ours, all that builds kept is ours, too
+            client.images.prune()
             client.api.prune_builds()
-        left += remains(client)
         client.close()
     if engine.pid_file():
         say("the engine")
@@ -63,6 +50,36 @@ def down(say: Callable[[str], None], cache: bool = False) -> list[str]:
         say("the caches")
         shutil.rmtree(cache_dir(), ignore_errors=True)
     return left
+
+
+def clear(client: DockerClient, say: Callable[[str], None]) -> list[str]:
+    """Remove what is ours from an engine, and what labs made there; return what is still there."""
+    left: list[str] = []
+    say("containers")
+    for container in containers(client):
+        container.remove(force=True, v=True)
+    say("what labs made")
+    for lab in syllabus():  # networks and volumes of a learner's compose file, say, have no label of ours
+        try:
+            list(reset_docker(lab.seen.MADE, client))
+        except CannotCheck as fault:  # a container of somebody else's uses it
+            left.append(fault.cause)
+    say("images")
+    for image in images(client):
+        with suppress(APIError):  # it is the parent of another of ours, and goes with that
+            client.images.remove(image.id, force=True)
+    say("networks and volumes")
+    for thing in [*labelled(client.volumes), *labelled(client.networks)]:
+        with suppress(APIError):  # in use: `remains` tells
+            thing.remove()
+    for volume in client.volumes.list():
+        if volume.name == "shipyard-registry":
+            volume.remove()
+    for network in client.networks.list(names=["kind"]):
+        network.reload()
+        if network.name == "kind" and not network.containers:
+            network.remove()
+    return left + remains(client)
 
 
 def labelled(kind, **options) -> list:

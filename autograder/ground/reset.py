@@ -12,8 +12,9 @@ from docker.errors import APIError, NotFound
 from kubernetes import client as api
 from kubernetes.client.exceptions import ApiException
 
-from autograder.facts import Place
+from autograder.facts import CannotCheck, Place
 from autograder.ground import cluster, engine
+from autograder.probes.engine import said
 from autograder.probes.inference import SERVICES
 from autograder.probes.registry import MANIFESTS
 from autograder.probes.training import TRAINJOBS
@@ -101,7 +102,7 @@ def _python(kind: str) -> str:
 
 
 def reset_docker(made: Made, docker: DockerClient) -> Iterator[str]:
-    """Remove what is there of it on an engine; containers first, for they use the rest."""
+    """Remove what is there of it on an engine; containers first, for they use the rest. Raises CannotCheck."""
     for project in made.projects:
         yield from remove_project(docker, project)
     for kind, names, what in (
@@ -110,12 +111,9 @@ def reset_docker(made: Made, docker: DockerClient) -> Iterator[str]:
         (docker.volumes, made.volumes, "volume"),
     ):
         for name in names:
-            try:
-                thing = kind.get(name)
-                thing.remove(**({"force": True, "v": True} if what == "container" else {}))
+            options = {"force": True, "v": True} if what == "container" else {}
+            if removed(lambda k=kind, n=name, o=options: k.get(n).remove(**o), f"{what} {name}"):
                 yield f"{what} {name}"
-            except NotFound:
-                pass
     for name in made.images:
         try:
             docker.images.remove(name, force=True)
@@ -125,14 +123,33 @@ def reset_docker(made: Made, docker: DockerClient) -> Iterator[str]:
 
 
 def remove_project(docker: DockerClient, project: str) -> Iterator[str]:
-    """Remove a compose project's containers, networks and volumes, which compose labels, and yield a line for each."""
+    """Remove a compose project's containers, networks and volumes, which compose labels, and yield a line for each.
+
+    Raises CannotCheck where one is in use elsewhere.
+    """
     wanted = {"label": f"{PROJECT}={project}"}
     for container in docker.containers.list(all=True, filters=wanted, ignore_removed=True):
-        container.remove(force=True, v=True)
-        yield f"container {container.name}"
+        if removed(lambda c=container: c.remove(force=True, v=True), f"container {container.name}"):
+            yield f"container {container.name}"
     for thing in [*docker.networks.list(filters=wanted), *docker.volumes.list(filters=wanted)]:
-        thing.remove()
-        yield f"{thing.name} of the compose project {project}"
+        what = f"{thing.name} of the compose project {project}"
+        if removed(thing.remove, what):
+            yield what
+
+
+def removed(remove: Callable[[], object], what: str) -> bool:
+    """Remove a thing, and tell whether it was there.
+
+    Raises CannotCheck where it cannot be removed: another container uses it.
+    """
+    try:
+        remove()
+        return True
+    except NotFound:
+        return False
+    except APIError as error:
+        fix = "Remove the container that uses it (`docker ps -a` lists them all), then run this again."
+        raise CannotCheck(f"The Docker engine could not remove {what}: {said(error)}", fix) from error
 
 
 def reset_registry(made: Made, registry: str) -> Iterator[str]:

@@ -14,13 +14,15 @@ import uuid
 from pathlib import Path
 
 import pytest
+from engines import second_engine
 from kubernetes import client as api
 from namespaces import own_namespace
 
 from autograder import versions
-from autograder.ground import cluster, doctor, engine, orphans
+from autograder.ground import cluster, doctor, down, engine, orphans, reset
 from autograder.ground.step import climb, tools
 from autograder.ground.up import all_steps
+from autograder.labs import find_lab
 from autograder.waiting import wait_until
 
 pytestmark = pytest.mark.docker
@@ -131,6 +133,28 @@ def test_metrics_of_the_node_can_be_read():
 
     node = wait_until(usage, "metrics", timeout=90, pause=2, failures=(api.ApiException,))[0]
     assert node["metadata"]["name"] == cluster.NODE and node["usage"]["cpu"]
+
+
+def test_what_a_lab_made_is_removed_from_an_engine_and_what_others_made_stays(tmp_path):
+    made = find_lab("lab2_container").seen.MADE
+    with second_engine(tmp_path, tmp_path / "data"):
+        client = engine.client()
+        client.api.import_image_from_data(b"\0" * 1024, repository="others", tag="1")
+        of_compose = {reset.PROJECT: made.projects[0]}
+        for kind in (client.networks, client.volumes):
+            kind.create("others")
+            kind.create(f"{made.projects[0]}_default", labels=of_compose)
+        client.networks.create(made.networks[0])
+        client.volumes.create(made.volumes[0])
+        holder = client.containers.create("others:1", ["true"], volumes={made.volumes[0]: {"bind": "/kept"}})
+
+        (line,) = down.clear(client, say=lambda what: None)
+        assert made.volumes[0] in line and holder.id[:12] in line, line
+        holder.remove()
+        assert down.clear(client, say=lambda what: None) == []
+        assert {one.name for one in client.networks.list()} == {"bridge", "host", "none", "others"}
+        assert [one.name for one in client.volumes.list()] == ["others"]
+        assert client.images.get("others:1")
 
 
 @pytest.mark.cluster

@@ -15,6 +15,7 @@ from autograder.facts import CannotCheck, Place
 from autograder.ground.reset import PROJECT, Made, remove_project, reset_docker, reset_registry
 from autograder.ground.step import tools
 from autograder.probes.builder import builder
+from autograder.probes.engine import connect
 
 LABEL = "shipyard.submission"
 FOLDER = f"{PROJECT}.working_dir"
@@ -42,13 +43,7 @@ def labelled(
     what the lab's steps make: a submission must not find another's. Raises
     CannotCheck where the engine does not answer.
     """
-    try:
-        engine = docker.from_env(timeout=60)
-        engine.ping()
-    except DockerException as error:
-        raise CannotCheck(
-            f"The Docker engine does not answer: {error}", "Run `shipyard up`, then grade again."
-        ) from None
+    engine = connect()
     label = f"{LABEL}={mark}"
 
     def clear() -> None:

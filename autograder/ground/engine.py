@@ -11,39 +11,27 @@ from pathlib import Path
 
 import docker
 import psutil
-from docker.errors import DockerException
 
 from autograder import versions
 from autograder.facts import CannotCheck
 from autograder.ground.orphans import end_orphans, lives
 from autograder.ground.shell import apt_install, run
 from autograder.ground.step import Step, cache_dir
+from autograder.probes.engine import connect
 from autograder.waiting import TimedOut, wait_until
 
 PID_FILE = Path("/run/shipyard-dockerd.pid")
 ENGINE_PID, CONTAINERD_PID = Path("/var/run/docker.pid"), Path("/var/run/docker/containerd/containerd.pid")
 WRAPPER = Path(__file__).resolve().parents[2] / "docker" / "engine" / "runc-within-bounds"
-_spoken: dict[str, str] = {}  # the API's version, by address: an engine takes 20 ms to say it
 CAP_LAST = "/proc/sys/kernel/cap_last_cap"
 
 
 def client(timeout: float = 60) -> docker.DockerClient:
-    """Return a client of the user's engine (DOCKER_HOST or the default socket).
+    """Return a client of the user's engine (DOCKER_HOST, docker's context, or the default socket).
 
     Raises CannotCheck when no engine answers.
     """
-    address = os.environ.get("DOCKER_HOST", "")
-    try:
-        engine = docker.from_env(timeout=timeout, version=_spoken.get(address))
-        engine.ping()
-        _spoken[address] = engine.api.api_version
-        return engine
-    except (DockerException, OSError) as error:
-        _spoken.clear()  # the next one may be of another version
-        raise CannotCheck(
-            f"no Docker engine answers at {address or 'the default socket'} ({error})",
-            "Start Docker, or run `shipyard up` as root on Debian.",
-        ) from None
+    return connect(timeout=timeout)
 
 
 def answers() -> bool:

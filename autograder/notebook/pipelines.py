@@ -95,9 +95,9 @@ def as_me() -> str:
     An engine without root's rights counts users by itself: there it is its
     user 0 that stands for you, or for the engine's own user.
     """
-    import docker
+    from autograder.probes.engine import connect
 
-    client = docker.from_env()
+    client = connect()
     try:
         rootless = any("rootless" in option for option in client.info().get("SecurityOptions") or [])
     finally:
@@ -124,9 +124,9 @@ def _encoded(path: str) -> str:
 
 def _published(port: int) -> tuple[str, str, str] | None:
     """Return name, network and inner port of the container that publishes a port on this machine."""
-    import docker
+    from autograder.probes.engine import connect
 
-    client = docker.from_env()
+    client = connect()
     try:
         for one in client.containers.list():
             for inside, outside in (one.attrs["NetworkSettings"]["Ports"] or {}).items():

@@ -26,6 +26,7 @@ WRAPPINGS = (
     "unable to start container process: ",
 )
 NO_ROOM = "no space left on device"  # the engine's words; programs in a build write it with a capital N
+_spoken: dict[str, str] = {}  # the API's version, by address: an engine takes 20 ms to say it
 DISK_FIX = "Make room (`docker system df` shows what takes it, `docker system prune` frees it), then grade again."
 
 
@@ -40,19 +41,38 @@ def engine_host(host: str | None = None) -> str:
         return "unix:///var/run/docker.sock"
 
 
-def connect(host: str | None = None) -> docker.DockerClient:
+def connect(host: str | None = None, timeout: float = 120) -> docker.DockerClient:
     """Return a client of the engine that answers there. Raises CannotCheck where none does."""
     address = engine_host(host)
     try:
-        client = docker.DockerClient(base_url=address, version="auto", timeout=120, tls=_tls(address))
+        version = _spoken.get(address, "auto")
+        client = docker.DockerClient(base_url=address, version=version, timeout=timeout, tls=_tls(address))
         client.ping()
+        _spoken[address] = client.api.api_version
         return client
     except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        _spoken.pop(address, None)  # the next one there may be of another version
         if "Permission denied" in str(error):
             fix = "Add your user to the group `docker` (then log in again), or use rootless Docker."
             raise CannotCheck(f"You may not talk to the Docker engine at {address}.", fix) from error
         fix = "Start Docker (`shipyard up` does it on Linux), then run this again; `shipyard doctor` tells more."
-        raise CannotCheck(f"No Docker engine answers at {address}.", fix) from error
+        raise CannotCheck(f"No Docker engine answers at {address}: {reason(error)}.", fix) from error
+
+
+def reason(error: BaseException) -> str:
+    """Return what the operating system said about an error, else the client's words.
+
+    >>> try:
+    ...     docker.DockerClient(base_url="unix:///none.sock", version="auto")
+    ... except DockerException as error:
+    ...     reason(error)
+    'no such file or directory'
+    """
+    words, cause = cut(str(error)).rstrip("."), error
+    while cause := cause.__cause__ or cause.__context__:
+        if isinstance(cause, OSError) and cause.strerror:
+            words = cause.strerror.lower()
+    return words
 
 
 def _tls(address: str) -> TLSConfig | None:

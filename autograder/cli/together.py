@@ -79,9 +79,7 @@ def joined(one: Attempt, other: Attempt, base: Mapping[str, str]) -> Attempt | N
 
 def mixes(attempt: Attempt) -> bool:
     """Tell whether an attempt may stand in one notebook with others."""
-    usual = attempt.kind == "wrong" and not attempt.edit and attempt.seconds == Attempt.seconds
-    front = attempt.path.read_text(encoding="utf-8").split("---\n")[1] if attempt.path else ""
-    return usual and "alone: true\n" not in front
+    return attempt.kind == "wrong" and not attempt.edit and not attempt.alone and attempt.seconds == Attempt.seconds
 
 
 def merge(base: str, one: str, other: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from autograder.release.problems import Problem, ReleaseError
 
 KINDS = ("right", "wrong", "broken")
 EDITS = ("empty_notebook", "delete_checks", "not_json")
+FRONT = {"title": str, "kind": str, "fails": dict, "edit": str, "quick": bool, "alone": bool, "seconds": int}
+SPOKEN = {str: "words", dict: "`check: words of its hint`, a line each", bool: "true or false", int: "a whole number"}
 ANSWER = re.compile(
     r"^(?P<fence>`{3,})\{answer\}[ \t]+(?P<name>\S+)[ \t]*\n(?P<source>.*?)^(?P=fence)[ \t]*$", re.M | re.S
 )
@@ -27,7 +30,8 @@ class Attempt:
     must hold; every check that is not listed must pass. `edit` breaks the
     notebook of a broken attempt. A `quick` one is graded in CI's time, all of
     them by `make test-all`; no cell and no build of it may take longer than
-    `seconds`.
+    `seconds`. One that is `alone` changes how another mistake shows: it never
+    stands in one notebook with others.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Attempt:
     answers: dict[str, str] = field(default_factory=dict)
     edit: str = ""
     quick: bool = False
+    alone: bool = False
     seconds: int = 240
     path: Path | None = None
 
@@ -61,14 +66,27 @@ def read(path: Path, lab: Lab) -> Attempt:
     except yaml.YAMLError as error:
         raise ReleaseError([Problem(path, 1, "The front matter is not YAML.", f"Correct it: {error}")]) from None
     front = front if isinstance(front, dict) else {}
-    fails = {str(name): str(piece) for name, piece in (front.get("fails") or {}).items()}
+    problems = list(_misspelt(front, path))
+    listed = front.get("fails")
+    fails = {str(name): str(piece) for name, piece in listed.items()} if isinstance(listed, dict) else {}
     answers = {found["name"]: found["source"].rstrip("\n") for found in ANSWER.finditer(text)}
     title, kind, edit = (str(front.get(name) or "") for name in ("title", "kind", "edit"))
-    quick, seconds = front.get("quick") is True, int(front.get("seconds") or Attempt.seconds)
-    attempt = Attempt(path.stem, title, kind, fails, answers, edit, quick, seconds, path)
-    if problems := _problems(attempt, lab):
+    quick, alone = (front.get(name) is True for name in ("quick", "alone"))
+    seconds = front.get("seconds", Attempt.seconds)
+    attempt = Attempt(path.stem, title, kind, fails, answers, edit, quick, alone, seconds, path)
+    if problems := problems or _problems(attempt, lab):
         raise ReleaseError(problems)
     return attempt
+
+
+def _misspelt(front: dict[str, object], path: Path) -> Iterator[Problem]:
+    """Yield what of the front matter has a name or a form that nobody reads."""
+    for name, value in front.items():
+        line = line_of(path, f"{name}:")
+        if name not in FRONT:
+            yield Problem(path, line, f"Nothing reads {name!r}.", f"Names there are: {', '.join(FRONT)}.")
+        elif not isinstance(value, FRONT[name]):
+            yield Problem(path, line, f"{name} is {value!r}.", f"Write {SPOKEN[FRONT[name]]}.")
 
 
 def _problems(attempt: Attempt, lab: Lab) -> list[Problem]:
@@ -83,6 +101,8 @@ def _problems(attempt: Attempt, lab: Lab) -> list[Problem]:
         problem("kind:", f"kind is {attempt.kind!r}.", f"Use one of {', '.join(KINDS)}.")
     if attempt.edit and attempt.edit not in EDITS:
         problem("edit:", f"edit is {attempt.edit!r}.", f"Use one of {', '.join(EDITS)}.")
+    if attempt.seconds <= 0:
+        problem("seconds:", f"seconds is {attempt.seconds}.", "Write a number above 0.")
     if attempt.kind == "wrong" and not attempt.fails:
         problem(
             "kind:", "A wrong attempt fails nothing.", "List under `fails:` which checks fail, and with which words."

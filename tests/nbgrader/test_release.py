@@ -190,6 +190,10 @@ def test_an_answer_without_an_end_is_not_taken_for_none(course):
     ("old", "new", "said"),
     [
         ("kind: wrong", "kind: worse", "kind is 'worse'"),
+        ("kind: wrong", "kind: wrong\nseconds: soon", "seconds is 'soon'"),
+        ("kind: wrong", "kind: wrong\nseconds: 0", "seconds is 0"),
+        ("kind: wrong", "kind: wrong\nalone: maybe", "alone is 'maybe'"),
+        ("kind: wrong", "kind: wrong\nseconde: 300", "Nothing reads 'seconde'"),
         ("  answer_is_42:", "  answer_is_43:", "'answer_is_43' is no check"),
         ("{answer} answer", "{answer} answers", "'answers' is no answer"),
     ],
@@ -199,4 +203,4 @@ def test_attempt_with_a_mistake_is_a_clear_line(course, old, new, said):
     with pytest.raises(ReleaseError) as error:
         attempts(find_lab(SLUG))
     assert said in str(error.value)
-    assert f"{path.name}:{line_of(path, new.strip())}:" in str(error.value)
+    assert f"{path.name}:{line_of(path, new.split(chr(10))[-1].strip())}:" in str(error.value)

@@ -63,19 +63,12 @@ def test_edits_of_different_lines_are_merged_and_those_of_the_same_line_are_not(
         replace(SECOND, kind="right", fails={}),
         replace(SECOND, kind="broken", edit="not_json", answers={}),
         replace(SECOND, seconds=20),
+        replace(SECOND, alone=True),
     ],
-    ids=["fails the same check", "right", "broken", "seconds of its own"],
+    ids=["fails the same check", "right", "broken", "seconds of its own", "says so"],
 )
 def test_what_would_hide_a_verdict_stays_alone(other):
     assert joined(FIRST, other, BASE) is None
-
-
-def test_an_attempt_that_says_so_stays_alone(tmp_path):
-    path = tmp_path / "loud.md"
-    path.write_text("---\ntitle: Loud\nkind: wrong\nalone: true\n---\n")
-    assert joined(FIRST, replace(SECOND, path=path), BASE) is None
-    path.write_text("---\ntitle: Loud\nkind: wrong\n---\nIt says nothing of\nalone: true\n")
-    assert joined(FIRST, replace(SECOND, path=path), BASE)
 
 
 def test_each_of_a_group_is_judged_without_what_the_others_fail():

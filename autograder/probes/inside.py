@@ -10,6 +10,7 @@ from websocket import WebSocketException
 from autograder.facts import CannotCheck
 from autograder.probes.kubernetes import Kube
 from autograder.probes.pods import Pod
+from autograder.probes.words import cut
 
 LARGEST = 100_000  # characters
 SECONDS = 20
@@ -28,7 +29,10 @@ def text(kube: Kube, pod: Pod, path: str) -> str | None:
             tty=False, _preload_content=False, _request_timeout=SECONDS,
         )  # fmt: skip
     except (ApiException, WebSocketException, urllib3.exceptions.HTTPError, OSError) as error:
-        raise CannotCheck(f"The cluster does not let us look into pod {pod.name}: {error}", "Grade again.") from error
+        # Of an answer to a handshake, the client keeps all headers and the body, too.
+        why = cut(str(getattr(error, "reason", error)).partition(" -+-+-")[0])
+        cause = f"The cluster could not look into pod {pod.name}, which may have just been replaced: {why}"
+        raise CannotCheck(cause, "Grade again.") from error
     answer.run_forever(timeout=SECONDS)
     said = answer.read_stdout()[:LARGEST] if answer.peek_stdout() else ""
     code = None if answer.is_open() else answer.returncode

@@ -15,6 +15,7 @@ from autograder.cli.chosen import chosen_labs
 from autograder.facts import CannotCheck
 from autograder.ground.doctor import examine
 from autograder.ground.down import down as take_down
+from autograder.ground.locks import bringing_up
 from autograder.ground.progress import Board, duration
 from autograder.ground.step import Step, climb
 from autograder.ground.up import LAYERS, USUAL, layers, needs_of
@@ -84,7 +85,7 @@ def bring_up_sandbox() -> None:
 
 def bring_up(needs: Iterable[str]) -> dict[str, float]:
     """Climb all steps to some needs, showing them; return what each took in seconds."""
-    with Board(console) as board:
+    with bringing_up(), Board(console) as board:
         for layer in layers(needs):
             steps = LAYERS[layer]()
             if layer != "docker":

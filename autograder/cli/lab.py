@@ -18,6 +18,7 @@ from rich.console import Console
 from autograder.cli.ground import Context, bring_up, choose, forecast, in_words
 from autograder.facts import CannotCheck
 from autograder.ground.background import Background
+from autograder.ground.locks import bringing_up
 from autograder.ground.progress import Board
 from autograder.ground.step import Step, tools
 from autograder.ground.up import LAYERS, STANDS_ON, layers, needs_of
@@ -62,6 +63,7 @@ def jupyterlab() -> list[str]:
     return [*command, *["--allow-root"] * (os.geteuid() == 0)]
 
 
+@bringing_up()
 def bring_up_beside(labs: Sequence[Lab], needed: Sequence[str], board: Board, closing: threading.Event) -> None:
     """Bring up layer after layer, and say which labs can begin; where one fails, go on with what stands elsewhere.
 

@@ -122,7 +122,7 @@ def start_registry() -> None:
     """Start the registry that kind's recipe puts beside the cluster; what was pushed stays in its volume."""
     client = engine.client()
     try:
-        client.containers.get(versions.REGISTRY_NAME).start()
+        wake(client.containers.get(versions.REGISTRY_NAME))
         return
     except NotFound:
         pass
@@ -186,10 +186,17 @@ def create() -> None:
 
 def comes_back(container: Container) -> bool:
     """Tell whether the cluster keeps answering; a node that does not run is started."""
-    container.reload()
-    if container.status != "running":
-        container.start()
+    wake(container)
     return keeps_answering()
+
+
+def wake(container: Container) -> None:
+    """Start a container that does not run; one that somebody paused goes on."""
+    container.reload()
+    if container.status == "paused":
+        container.unpause()
+    elif container.status != "running":
+        container.start()
 
 
 def restart_kubelet(container: Container) -> None:

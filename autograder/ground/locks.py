@@ -1,4 +1,4 @@
-"""Let one process at a time prepare what all share: a toolchain, the sandboxes' images."""
+"""Let one process at a time prepare what all share, and let others see what is being brought up."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from autograder.ground.step import cache_dir
+
+COMING = "coming-up"
 
 
 @contextmanager
@@ -18,3 +20,21 @@ def alone(what: str) -> Iterator[None]:
     with (cache_dir("locks") / what).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def bringing_up() -> Iterator[None]:
+    """Let others see that something is being brought up; several may do so at once."""
+    with (cache_dir("locks") / COMING).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+def coming_up() -> bool:
+    """Tell whether something is being brought up right now."""
+    with (cache_dir("locks") / COMING).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return False
+        except BlockingIOError:
+            return True

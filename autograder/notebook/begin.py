@@ -6,9 +6,12 @@ import os
 from pathlib import Path
 
 from autograder.facts import CannotCheck, Place
+from autograder.ground.locks import coming_up
 from autograder.labs import Lab
 from autograder.notebook.checking import _lab, _namespace, _recorder
 from autograder.probes.words import cut
+
+WAIT = "Wait: it is being brought up. The terminal where `make lab` or `shipyard up` runs says when it is there."
 
 
 def begin() -> None:
@@ -31,7 +34,8 @@ def begin() -> None:
         _recorder(lab, work)
         print("The lab is ready. Go on with the next cell.")
     except CannotCheck as fault:
-        print(f"Not ready: {fault.cause}\nWhat to do: {fault.fix}\nThen run this cell again.")
+        fix = WAIT if coming_up() else fault.fix
+        print(f"Not ready: {fault.cause}\nWhat to do: {fix}\nThen run this cell again.")
     except KeyError:
         print(f"Not ready: no checks.py lies beside this notebook (looked in {Path.cwd().name}/).")
         print("What to do: open the notebook inside its lab's folder, with the files that came with it.")

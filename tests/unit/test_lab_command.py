@@ -6,16 +6,25 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from autograder.cli.lab import bring_up_beside, wait_for
 from autograder.facts import CannotCheck
+from autograder.ground.locks import bringing_up, coming_up
 from autograder.ground.progress import Board
 from autograder.ground.step import Step
 from autograder.ground.up import LAYERS, needs_of
-from autograder.labs import syllabus
+from autograder.labs import find_lab, syllabus
+from autograder.notebook.begin import begin
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others may bring something up on this machine meanwhile."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 def told(monkeypatch: pytest.MonkeyPatch, broken: str = "", closing: bool = False) -> list[str]:
@@ -23,6 +32,7 @@ def told(monkeypatch: pytest.MonkeyPatch, broken: str = "", closing: bool = Fals
     there = set()
 
     def run(name: str) -> None:
+        assert coming_up()
         if name == broken:
             raise CannotCheck(f"no {name} [today]", "Try tomorrow.")
         there.add(name)
@@ -36,6 +46,7 @@ def told(monkeypatch: pytest.MonkeyPatch, broken: str = "", closing: bool = Fals
     screen = io.StringIO()
     with Board(Console(file=screen, width=200)) as board:
         bring_up_beside(syllabus(), needs_of(syllabus()), board, ends)
+    assert not coming_up()
     return screen.getvalue().splitlines()
 
 
@@ -98,3 +109,14 @@ def test_jupyterlab_ends_when_the_command_is_told_to_end(server):
     finally:
         signal.signal(signal.SIGTERM, before)
     assert server.poll() is not None
+
+
+def test_a_first_cell_says_to_wait_only_while_something_is_brought_up(monkeypatch, capsys):
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+    monkeypatch.delenv("SHIPYARD_GRADING", raising=False)
+    monkeypatch.chdir(find_lab("lab1_dockerfile").folder)
+    with bringing_up():
+        begin()
+    assert "What to do: Wait: it is being brought up." in capsys.readouterr().out
+    begin()
+    assert "What to do: Start Docker (`shipyard up` does it" in capsys.readouterr().out

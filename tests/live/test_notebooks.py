@@ -101,7 +101,7 @@ def test_notebook_with_its_own_answers_passes_every_check(slug, tmp_path, reques
         with lab.observe(place) as seen:
             hidden = judge_all([one for one in lab.checks if one.hidden], seen)
     finally:
-        reset(lab.seen.MADE, place)
+        list(reset(lab.seen.MADE, place))
     assert {one.status for one in hidden} == {Status.PASS}, hidden
     cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
     assert f"{len(cells)} passed" in ran.stdout, ran.stdout[-2000:]

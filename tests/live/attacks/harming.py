@@ -15,7 +15,7 @@ HARM = (
                                        "timeout 8 head -c 2G /dev/zero > $d/fill; rm -f $d/fill; done"),
                    "(?s)(No space left.*){3}"),
             Attack("the engine's disk filled", shell("docker run --rm python:3.11-slim sh -c "
-                                                     "'head -c 4G /dev/zero > /x'", 30), "(No space left|code=1)"),
+                                                     "'head -c 4G /dev/zero > /x'", 30), r"(No space left|code=1\b)"),
             Attack("a file of 1 TB with nothing in it", "open('hole', 'wb').truncate(2**40)\nprint('made')", "made"),
             Attack("more files than anybody needs",
                    "import os\nos.mkdir('many')\nfor n in range(15_000):\n    open(f'many/{n}', 'w').close()\nprint('made')",

@@ -31,10 +31,12 @@ def bringing_up() -> Iterator[None]:
 
 
 def coming_up() -> bool:
-    """Tell whether something is being brought up right now."""
-    with (cache_dir("locks") / COMING).open("w") as file:
-        try:
+    """Tell whether something is being brought up right now, by anybody with our cache."""
+    try:
+        with (cache_dir("locks") / COMING).open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return False
-        except BlockingIOError:
-            return True
+    except BlockingIOError:
+        return True
+    except OSError:  # we may not even write there
+        return False

@@ -157,7 +157,8 @@ def create() -> None:
     """Create the cluster; one that is merely stopped is started, one that is broken is made anew."""
     container = node_container()
     if container is not None:
-        thaw(container.id)  # else a node that was killed while a pod began would never end
+        if container.status != "paused":  # of that, the engine has to know
+            thaw(container.id)  # else a node that was killed while a pod began would never end
         if container.status == "running":
             restart_kubelet(container)
         try:

@@ -158,6 +158,16 @@ def test_what_a_lab_made_is_removed_from_an_engine_and_what_others_made_stays(tm
 
 
 @pytest.mark.cluster
+def test_what_somebody_paused_goes_on_with_up():
+    for name in (versions.REGISTRY_NAME, cluster.NODE):
+        engine.client().containers.get(name).pause()
+    climb(all_steps(), lambda event, step, seconds: None)
+    assert {engine.client().containers.get(name).status for name in (versions.REGISTRY_NAME, cluster.NODE)} == {
+        "running"
+    }
+
+
+@pytest.mark.cluster
 def test_the_learners_kubectl_is_of_the_clusters_release():
     told = subprocess.run(
         [tools() / "kubectl", "--context", cluster.context(), "version"],

@@ -113,12 +113,12 @@ def export(
             check_names("assignment", lab, (one.name for one in gradebook.assignments))
             check_names("student", student, (one.id for one in gradebook.students))
             FORMATS[form](to=str(to), assignment=lab or [], student=student or []).export(gradebook)
+    except OSError as fault:  # of that file; what is wrong with the gradebook is none
+        cause = f"{to} cannot be written: {fault.strerror or fault}."
+        raise CannotCheck(cause, "Name a file in a folder that is there and yours, on a disk with room.") from None
     except Exception as fault:
         if known := explain(str(fault)):
             raise CannotCheck(f"Nothing was exported: {known}.", "Then export again.") from None
-        if isinstance(fault, OSError):
-            cause = f"{to} cannot be written: {fault.strerror or fault}."
-            raise CannotCheck(cause, "Name a file in a folder that is there and yours.") from None
         raise
     console.print(f"[green]✓[/] {escape(str(to))}")
 

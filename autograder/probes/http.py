@@ -18,6 +18,7 @@ from autograder.facts import CannotCheck, NotThere
 from autograder.probes.words import cut
 
 LARGEST = 1_000_000  # bytes of one answer
+NOT_YET = 503  # Service Unavailable: for now (RFC 9110, 15.6.4)
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,22 @@ def ask(
         raise _explained(None, where, timeout, True)
     text = body.decode("utf-8", "replace")
     return Answer(status, loads(text), text, replied, round(time.monotonic() - started, 3))
+
+
+def ask_again(method: str, url: str, *, within: float = 60.0, **options: Any) -> Answer:
+    """Ask as `ask` does, and again while the server answers that it cannot serve yet.
+
+    A server with several workers is ready when one of them is; the next request may
+    reach another one, which still loads the model. After `within` seconds that answer
+    is returned, too.
+
+    >>> ask_again("GET", "http://127.0.0.1:8000/info", within=5).status  # doctest: +SKIP
+    200
+    """
+    deadline = time.monotonic() + within
+    while (answer := ask(method, url, **options)).status == NOT_YET and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return answer
 
 
 def shown(url: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 from autograder.facts import CannotCheck, NotThere
 from autograder.probes.builder import Builder, run_build
 from autograder.probes.buildlog import lost_engine, meaning, no_registry, no_such_image
-from autograder.probes.http import Unreachable, ask, loads
+from autograder.probes.http import Unreachable, ask, ask_again, loads
 from autograder.probes.listening import ears
 
 
@@ -105,6 +105,23 @@ def test_any_status_is_an_answer(status):
         answer = ask("GET", url)
     assert (answer.status, answer.text, answer.json) == (int(status[:3]), "why", None)
     assert str(answer) == f"{status[:3]} why"
+
+
+def test_a_worker_that_still_loads_is_asked_again():
+    answers = iter(["503 Service Unavailable", "503 Service Unavailable", "200 OK"])
+    with server(lambda connection, *rest: says(b"{}", next(answers))(connection, *rest)) as url:
+        assert ask_again("POST", url, json={"instances": []}).status == 200
+
+
+def test_a_server_that_stays_unavailable_is_not_asked_for_ever():
+    with server(says(b"{}", "503 Service Unavailable")) as url:
+        assert ask_again("GET", url, within=1).status == 503
+
+
+def test_a_fault_of_the_server_s_is_not_asked_again():
+    answers = iter(["500 Internal Server Error", "200 OK"])
+    with server(lambda connection, *rest: says(b"{}", next(answers))(connection, *rest)) as url:
+        assert ask_again("GET", url).status == 500
 
 
 def test_a_redirect_is_not_followed():

@@ -7,11 +7,10 @@ from contextlib import suppress
 from typing import Any
 
 from autograder.facts import NotThere, Observation, fact
-from autograder.probes.http import Answer, Unreachable
+from autograder.probes.http import NOT_YET, PATIENCE, Answer, Unreachable
 from autograder.probes.kubernetes import Deployment, Kube
 from autograder.probes.pods import Pod
 
-PATIENCE = 60  # seconds until each pod has its model, however busy the machine
 LAG = 10  # seconds until the cluster leads requests to all who are ready, and to nobody else
 
 
@@ -89,5 +88,5 @@ class Deployed(Observation):
 def _patience(said: Answer | Unreachable, probed: bool) -> float:
     """Return for how many seconds something else may still be said; `probed` tells whether each pod has a probe."""
     if isinstance(said, Answer):
-        return PATIENCE if said.status == 503 else 0
+        return PATIENCE if said.status == NOT_YET else 0
     return {"slow": PATIENCE, "closed": LAG if probed else PATIENCE, "refused": LAG}.get(said.kind, 0)

@@ -19,6 +19,7 @@ from autograder.probes.words import cut
 
 LARGEST = 1_000_000  # bytes of one answer
 NOT_YET = 503  # Service Unavailable: for now (RFC 9110, 15.6.4)
+PATIENCE = 60  # seconds until each worker and each pod has its model, however busy the machine
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def ask(
     return Answer(status, loads(text), text, replied, round(time.monotonic() - started, 3))
 
 
-def ask_again(method: str, url: str, *, within: float = 60.0, **options: Any) -> Answer:
+def ask_again(method: str, url: str, *, within: float = PATIENCE, **options: Any) -> Answer:
     """Ask as `ask` does, and again while the server answers that it cannot serve yet.
 
     A server with several workers is ready when one of them is; the next request may

@@ -13,10 +13,10 @@ from autograder.ground.reset import Made
 from autograder.labs import given
 from autograder.probes.apiserver import call
 from autograder.probes.copies import answers
-from autograder.probes.deployed import PATIENCE, Deployed
+from autograder.probes.deployed import Deployed
 from autograder.probes.docker import Docker
 from autograder.probes.engine import asking
-from autograder.probes.http import Answer, ask
+from autograder.probes.http import PATIENCE, Answer, ask
 from autograder.probes.inside import variables
 from autograder.probes.kubernetes import Deployment, Endpoint, Service
 from autograder.probes.pods import Pod

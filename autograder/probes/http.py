@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event, Timer
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -96,18 +97,24 @@ def ask(
     return Answer(status, loads(text), text, replied, round(time.monotonic() - started, 3))
 
 
-def ask_again(method: str, url: str, *, within: float = PATIENCE, **options: Any) -> Answer:
+def ask_again(
+    method: str, url: str, *, within: float = PATIENCE, given_up: set[str] | None = None, **options: Any
+) -> Answer:
     """Ask as `ask` does, and again while the server answers that it cannot serve yet.
 
     A server with several workers is ready when one of them is; the next request may
     reach another one, which still loads the model. After `within` seconds that answer
-    is returned, too.
+    is returned, too; the server is then added to `given_up`, and those are asked once.
 
     >>> ask_again("GET", "http://127.0.0.1:8000/info", within=5).status  # doctest: +SKIP
     200
     """
-    deadline = time.monotonic() + within
-    while (answer := ask(method, url, **options)).status == NOT_YET and time.monotonic() < deadline:
+    given_up = set() if given_up is None else given_up
+    server, deadline = urlsplit(url).netloc, time.monotonic() + within
+    while (answer := ask(method, url, **options)).status == NOT_YET and server not in given_up:
+        if time.monotonic() > deadline:
+            given_up.add(server)
+            break
         time.sleep(0.5)
     return answer
 

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from autograder.checks import Finding, check
 from autograder.probes.digits import digits_in
-from autograder.probes.http import ask
 from autograder.probes.standing import answered, standing
 from autograder.waiting import TimedOut, wait_until
 
@@ -30,7 +29,6 @@ from .seen import (
     SERVICES,
     VOLUME,
     Seen,
-    by_gateway,
     examples,
 )
 
@@ -48,7 +46,7 @@ def published(seen: Seen) -> Finding:
         return Finding(False, f"The container runs the image {seen.model.image}, which is not {IMAGE}.",
                        "The image's name comes after all options; what follows it is a command.")  # fmt: skip
     rows = examples()
-    answer = ask("POST", f"{seen.model_url}/predict", json={"instances": rows})
+    answer = seen.predict(seen.model_url, rows)
     digits = digits_in(answer, rows)
     if digits is None:
         return Finding(False, f"/predict answered the {len(rows)} example rows with: {answer}")
@@ -179,7 +177,7 @@ def calls_by_name(seen: Seen) -> Finding:
                        "The next container may get another address; its name stays.")  # fmt: skip
     rows = examples()
     info = seen.info  # the model is ready
-    answer = by_gateway(seen.gateway_url, rows)
+    answer = seen.predict(seen.gateway_url, rows)
     if digits_in(answer, rows) is None:
         return Finding(False, f"The gateway answered: {answer}")
     if answer.json.get("pod") != info.get("pod"):
@@ -226,7 +224,7 @@ def runs_by_digest(seen: Seen) -> Finding:
 )
 def compose_runs(seen: Seen) -> Finding:
     rows = examples()
-    answer = by_gateway(seen.compose_url, rows)
+    answer = seen.predict(seen.compose_url, rows)
     if digits_in(answer, rows) is None:
         return Finding(False, f"All services run, but the gateway answered: {answer}")
     return Finding(True, f"{len(SERVICES)} services run, and the gateway passes predictions on.")

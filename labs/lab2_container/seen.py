@@ -7,6 +7,7 @@ import socket
 import time
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from docker.errors import APIError
 
@@ -16,7 +17,7 @@ from autograder.ground.reset import Made
 from autograder.labs import checkout, given
 from autograder.probes.docker import Docker
 from autograder.probes.engine import asking
-from autograder.probes.http import Answer, ask
+from autograder.probes.http import NOT_YET, PATIENCE, Answer, ask, ask_again
 from autograder.probes.image import lookup
 from autograder.probes.registry import digest_of
 from autograder.probes.standing import Standing, answered, copied, project, standing
@@ -174,8 +175,20 @@ class Seen(Observation):
         url = self.closing(self.services["gateway"].reachable(COMPOSE_PORT))
         answered(url, "/healthz", 20)
         with suppress(NotThere):
-            answered(url, "/readyz", 60)  # through the gateway: the model's own answer
+            ready = answered(url, "/readyz", PATIENCE)  # through the gateway: the model's own answer
+            if ready.status == NOT_YET:
+                self.given_up.add(urlsplit(url).netloc)
         return url
+
+    @fact
+    def given_up(self) -> set[str]:
+        """The servers that were waited for in vain: once is enough."""
+        return set()
+
+    def predict(self, url: str, rows: list[list[int]]) -> Answer:
+        """Ask the model, or a gateway to it, for predictions; one of its workers may still load the model."""
+        asked = {"json": {"instances": rows}, "timeout": GATEWAY_SECONDS}
+        return ask_again("POST", f"{url}/predict", given_up=self.given_up, **asked)
 
     def count(self) -> int:
         """Return how many predictions are counted. Raises NotThere where nobody counts."""
@@ -207,13 +220,8 @@ class Seen(Observation):
     def counting(self, rows: list[list[int]]) -> tuple[Answer, int]:
         """Ask the compose project's gateway, and return its answer and by how much the count has grown."""
         before = self.count()
-        answer = by_gateway(self.compose_url, rows)
+        answer = self.predict(self.compose_url, rows)
         return answer, self.count() - before
-
-
-def by_gateway(url: str, rows: list[list[int]]) -> Answer:
-    """Ask a gateway for predictions."""
-    return ask("POST", f"{url}/predict", json={"instances": rows}, timeout=GATEWAY_SECONDS)
 
 
 def settled(url: str, seconds: float = 60) -> Answer:

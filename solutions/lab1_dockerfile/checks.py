@@ -6,7 +6,7 @@ from pathlib import Path
 
 from autograder.checks import Finding, check
 from autograder.probes.digits import digits_in
-from autograder.probes.http import ask, ask_again
+from autograder.probes.http import ask
 from autograder.probes.packages import same_version
 from autograder.probes.words import cut, listed
 from autograder.versions import PYTHON_IMAGE
@@ -39,7 +39,7 @@ def answers_on_8000(seen: Seen) -> Finding:
     if health.status != 200:
         return Finding(False, f"GET /healthz answers with status {health.status} instead of 200.")
     rows = examples()
-    answer = ask_again("POST", f"{url}/predict", json={"instances": rows})
+    answer = seen.predict(url, rows)
     if answer.status != 200:
         return Finding(0.5, f"/healthz answers, but POST /predict answers with status {answer.status}.")
     digits = digits_in(answer, rows)

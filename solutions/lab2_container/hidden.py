@@ -5,7 +5,6 @@ from __future__ import annotations
 from autograder.checks import Finding, check
 from autograder.facts import fact
 from autograder.labs import find_lab
-from autograder.probes.http import ask
 
 from . import seen as base
 
@@ -30,7 +29,7 @@ class Seen(base.Seen):
 )
 def predicts_held_out(seen: Seen) -> Finding:
     rows, expected = seen.rows
-    return unseen.compare(rows, expected, lambda body: ask("POST", f"{seen.model_url}/predict", json=body))
+    return unseen.compare(rows, expected, lambda body: seen.predict(seen.model_url, body["instances"]))
 
 
 @check(
@@ -44,7 +43,7 @@ def predicts_held_out(seen: Seen) -> Finding:
 def counts_held_out(seen: Seen) -> Finding:
     rows, expected = seen.rows
     before = seen.count()
-    finding = unseen.compare(rows, expected, lambda body: base.by_gateway(seen.compose_url, body["instances"]))
+    finding = unseen.compare(rows, expected, lambda body: seen.predict(seen.compose_url, body["instances"]))
     grown = seen.count() - before
     if finding.share is not True:
         return finding

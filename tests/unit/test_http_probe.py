@@ -114,8 +114,18 @@ def test_a_worker_that_still_loads_is_asked_again():
 
 
 def test_a_server_that_stays_unavailable_is_not_asked_for_ever():
-    with server(says(b"{}", "503 Service Unavailable")) as url:
-        assert ask_again("GET", url, within=1).status == 503
+    asked, given_up = [], set()
+
+    def busy(connection, *rest):
+        asked.append(1)
+        says(b"{}", "503 Service Unavailable")(connection, *rest)
+
+    with server(busy) as url:
+        assert ask_again("GET", url, within=1, given_up=given_up).status == 503
+        assert len(asked) > 1
+        asked.clear()
+        assert ask_again("GET", f"{url}/again", given_up=given_up).status == 503
+        assert len(asked) == 1  # it was waited for in vain: once is enough
 
 
 def test_a_fault_of_the_server_s_is_not_asked_again():

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 from autograder.facts import CannotCheck, Place
-from autograder.ground.locks import coming_up
 from autograder.labs import Lab
 from autograder.notebook.checking import _lab, _namespace, _recorder
 from autograder.probes.words import cut
@@ -34,14 +33,19 @@ def begin() -> None:
         _recorder(lab, work)
         print("The lab is ready. Go on with the next cell.")
     except CannotCheck as fault:
-        fix = WAIT if coming_up() else fault.fix
-        print(f"Not ready: {fault.cause}\nWhat to do: {fix}\nThen run this cell again.")
+        print(f"Not ready: {fault.cause}\nWhat to do: {_what_to_do(fault)}\nThen run this cell again.")
     except KeyError:
         print(f"Not ready: no checks.py lies beside this notebook (looked in {Path.cwd().name}/).")
         print("What to do: open the notebook inside its lab's folder, with the files that came with it.")
     except Exception as fault:  # ours: a beginner's first cell must not end in a traceback
         print(f"Not ready: {type(fault).__name__}: {cut(str(fault))}")
         print("What to do: restart the kernel and run this cell again; if it comes back, report it.")
+
+
+def _what_to_do(fault: CannotCheck) -> str:
+    from autograder.ground.locks import coming_up  # not in a sandbox, where nothing is ever brought up
+
+    return WAIT if coming_up() else fault.fix
 
 
 def _look(lab: Lab, place: Place) -> None:

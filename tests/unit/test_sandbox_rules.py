@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
 import socket
+import subprocess
+import sys
+import sysconfig
 import tarfile
 import threading
 from pathlib import Path
@@ -11,10 +16,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+import autograder
 from autograder.probes.doors import Door, doors
 from autograder.probes.http import Unreachable, ask
 from autograder.sandbox import folders, network
 from autograder.sandbox.copying import TooMuch, hand_in, unpack
+from autograder.sandbox.image import package
 from autograder.sandbox.limits import Limits
 
 
@@ -161,3 +168,18 @@ def test_the_kubeconfig_inside_names_the_address_inside_and_the_same_rights(tmp_
     inside = yaml.safe_load((tmp_path / "in").read_text())
     assert inside["clusters"][0]["cluster"]["server"] == "https://127.0.0.1:6443"
     assert inside["users"] == outside["users"]
+
+
+def test_what_a_notebook_imports_needs_no_file_that_is_not_in_a_sandbox(tmp_path: Path):
+    names = []
+    for path in package():
+        part = path.relative_to(Path(autograder.__file__).parent)
+        (tmp_path / "autograder" / part).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, tmp_path / "autograder" / part)
+        if part.parts[0] == "notebook" and path.stem != "__init__":
+            names.append(f"autograder.notebook.{path.stem}")
+    # Without `site` (-S), or the checkout that is installed here gives what is missing.
+    paths = {"PYTHONPATH": os.pathsep.join([str(tmp_path), sysconfig.get_path("purelib")])}
+    asked = [sys.executable, "-S", "-c", f"import {', '.join(names)}"]
+    done = subprocess.run(asked, cwd=tmp_path, env=paths, capture_output=True, text=True)
+    assert not done.stderr

@@ -19,7 +19,7 @@ from autograder.facts import CannotCheck
 from autograder.grading.workplace import key
 from autograder.ground import engine, golang
 from autograder.ground.step import climb
-from autograder.labs import Lab, find_lab
+from autograder.labs import Lab, course_root, find_lab, syllabus
 from autograder.probes.docker import Docker
 from autograder.probes.http import ask
 from autograder.sandbox import image, seeding
@@ -92,6 +92,16 @@ def test_a_kernel_runs_as_a_user_without_rights_and_its_files_come_back(seed: st
     assert not (work / "link").is_symlink() and not (work / "example.json").exists()
     assert (work / f"{LAB1}.ipynb").is_file()
     assert left_behind(mark) == []
+
+
+def test_the_first_cell_of_each_lab_begins(seed: str, tmp_path: Path):
+    """A lab whose first cell fails in a sandbox is graded all the same, and what it would have imported is missed."""
+    first = []
+    for lab in syllabus():
+        cells = nbformat.read(course_root() / "labs" / lab.slug / f"{lab.slug}.ipynb", as_version=4).cells
+        first.append(next(cell.source for cell in cells if cell.cell_type == "code" and "begin()" in cell.source))
+    with opened(LAB1, tmp_path / "work") as it:
+        assert set(notebook(it, *first)) == {"The grader has prepared this lab.\n"}
 
 
 def test_a_cell_can_be_interrupted_and_a_kernel_can_die(seed: str, tmp_path: Path):

@@ -6,15 +6,16 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from autograder.facts import NotThere, Observation, fact
-from autograder.probes.http import NOT_YET, PATIENCE, Answer, Unreachable
+from autograder.facts import NotThere, fact
+from autograder.probes.http import Answer, Unreachable
 from autograder.probes.kubernetes import Deployment, Kube
+from autograder.probes.patience import NOT_YET, PATIENCE, Patient
 from autograder.probes.pods import Pod
 
 LAG = 10  # seconds until the cluster leads requests to all who are ready, and to nobody else
 
 
-class Deployed(Observation):
+class Deployed(Patient):
     """See what the learner deployed under one name; a lab says which, and adds what it looks for.
 
     `first` is the check that shows why no pod is ready: the others send there.
@@ -50,11 +51,6 @@ class Deployed(Observation):
                 f"First make the check {self.first} pass: it shows what stands in the way.",
             )
         return ready
-
-    @fact
-    def given_up(self) -> set[str]:
-        """The Services that were waited for in vain: once is enough."""
-        return set()
 
     def ask(self, path: str, body: Any = None) -> Answer:
         """Ask the Service, once the Deployment had its time to roll out."""

@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event, Timer
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -19,8 +18,6 @@ from autograder.facts import CannotCheck, NotThere
 from autograder.probes.words import cut
 
 LARGEST = 1_000_000  # bytes of one answer
-NOT_YET = 503  # Service Unavailable: for now (RFC 9110, 15.6.4)
-PATIENCE = 60  # seconds until each worker and each pod has its model, however busy the machine
 
 
 @dataclass(frozen=True)
@@ -95,28 +92,6 @@ def ask(
         raise _explained(None, where, timeout, True)
     text = body.decode("utf-8", "replace")
     return Answer(status, loads(text), text, replied, round(time.monotonic() - started, 3))
-
-
-def ask_again(
-    method: str, url: str, *, within: float = PATIENCE, given_up: set[str] | None = None, **options: Any
-) -> Answer:
-    """Ask as `ask` does, and again while the server answers that it cannot serve yet.
-
-    A server with several workers is ready when one of them is; the next request may
-    reach another one, which still loads the model. After `within` seconds that answer
-    is returned, too; the server is then added to `given_up`, and those are asked once.
-
-    >>> ask_again("GET", "http://127.0.0.1:8000/info", within=5).status  # doctest: +SKIP
-    200
-    """
-    given_up = set() if given_up is None else given_up
-    server, deadline = urlsplit(url).netloc, time.monotonic() + within
-    while (answer := ask(method, url, **options)).status == NOT_YET and server not in given_up:
-        if time.monotonic() > deadline:
-            given_up.add(server)
-            break
-        time.sleep(0.5)
-    return answer
 
 
 def shown(url: str) -> str:

@@ -13,14 +13,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
-from autograder.facts import CannotCheck, NotThere, Observation, fact
+from autograder.facts import CannotCheck, NotThere, fact
 from autograder.ground.reset import Made
 from autograder.labs import given
 from autograder.probes.container import Container, Stop
 from autograder.probes.docker import Docker
-from autograder.probes.http import Answer, ask_again
+from autograder.probes.http import Answer
 from autograder.probes.image import Image
 from autograder.probes.packages import installed, pins, versions
+from autograder.probes.patience import Patient
 from autograder.versions import PYTHON_IMAGE
 from autograder.waiting import TimedOut, wait_until
 
@@ -41,7 +42,7 @@ def examples() -> list[list[int]]:
     return json.loads(given(__file__, "example.json").read_text())["instances"]
 
 
-class Seen(Observation):
+class Seen(Patient):
     """See the learner's folder `app`, built twice: as it is, and after an edit to its code."""
 
     @fact
@@ -86,14 +87,9 @@ class Seen(Observation):
             assert self.answering is container
         return container
 
-    @fact
-    def given_up(self) -> set[str]:
-        """The servers that were waited for in vain: once is enough."""
-        return set()
-
     def predict(self, url: str, rows: list[list[int]]) -> Answer:
         """Ask a server for predictions; it is ready when one of its workers is, others may still load the model."""
-        return ask_again("POST", f"{url}/predict", given_up=self.given_up, json={"instances": rows})
+        return self.ask_again("POST", f"{url}/predict", json={"instances": rows})
 
     @fact
     def uids(self) -> list[int]:

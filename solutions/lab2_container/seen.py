@@ -7,18 +7,18 @@ import socket
 import time
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from docker.errors import APIError
 
-from autograder.facts import CannotCheck, NotThere, Observation, Place, fact
+from autograder.facts import CannotCheck, NotThere, Place, fact
 from autograder.ground.keys import key_of_files
 from autograder.ground.reset import Made
 from autograder.labs import checkout, given
 from autograder.probes.docker import Docker
 from autograder.probes.engine import asking
-from autograder.probes.http import NOT_YET, PATIENCE, Answer, ask, ask_again
+from autograder.probes.http import Answer, ask
 from autograder.probes.image import lookup
+from autograder.probes.patience import NOT_YET, PATIENCE, Patient
 from autograder.probes.registry import digest_of
 from autograder.probes.standing import Standing, answered, copied, project, standing
 from autograder.waiting import TimedOut, wait_until
@@ -87,7 +87,7 @@ def free_ports(docker: Docker) -> None:
                                   f"End it: `ss -ltnp sport = :{port}` names it.")  # fmt: skip
 
 
-class Seen(Observation):
+class Seen(Patient):
     """See the learner's containers, copies of the model's without its volume, and the compose project."""
 
     @fact
@@ -177,18 +177,12 @@ class Seen(Observation):
         with suppress(NotThere):
             ready = answered(url, "/readyz", PATIENCE)  # through the gateway: the model's own answer
             if ready.status == NOT_YET:
-                self.given_up.add(urlsplit(url).netloc)
+                self.give_up(url)
         return url
-
-    @fact
-    def given_up(self) -> set[str]:
-        """The servers that were waited for in vain: once is enough."""
-        return set()
 
     def predict(self, url: str, rows: list[list[int]]) -> Answer:
         """Ask the model, or a gateway to it, for predictions; one of its workers may still load the model."""
-        asked = {"json": {"instances": rows}, "timeout": GATEWAY_SECONDS}
-        return ask_again("POST", f"{url}/predict", given_up=self.given_up, **asked)
+        return self.ask_again("POST", f"{url}/predict", json={"instances": rows}, timeout=GATEWAY_SECONDS)
 
     def count(self) -> int:
         """Return how many predictions are counted. Raises NotThere where nobody counts."""

@@ -16,9 +16,10 @@ from autograder.probes.copies import answers
 from autograder.probes.deployed import Deployed
 from autograder.probes.docker import Docker
 from autograder.probes.engine import asking
-from autograder.probes.http import PATIENCE, Answer, ask
+from autograder.probes.http import Answer, ask
 from autograder.probes.inside import variables
 from autograder.probes.kubernetes import Deployment, Endpoint, Service
+from autograder.probes.patience import PATIENCE
 from autograder.probes.pods import Pod
 from autograder.probes.registry import needed
 from autograder.probes.trial import Gate, trial

@@ -10,11 +10,12 @@ from contextlib import contextmanager, suppress
 import httpx
 import pytest
 
-from autograder.facts import CannotCheck, NotThere
+from autograder.facts import CannotCheck, NotThere, Place
 from autograder.probes.builder import Builder, run_build
 from autograder.probes.buildlog import lost_engine, meaning, no_registry, no_such_image
-from autograder.probes.http import Unreachable, ask, ask_again, loads
+from autograder.probes.http import Unreachable, ask, loads
 from autograder.probes.listening import ears
+from autograder.probes.patience import Patient
 
 
 def whole_request(connection):
@@ -107,31 +108,31 @@ def test_any_status_is_an_answer(status):
     assert str(answer) == f"{status[:3]} why"
 
 
-def test_a_worker_that_still_loads_is_asked_again():
+def test_a_worker_that_still_loads_is_asked_again(tmp_path):
     answers = iter(["503 Service Unavailable", "503 Service Unavailable", "200 OK"])
     with server(lambda connection, *rest: says(b"{}", next(answers))(connection, *rest)) as url:
-        assert ask_again("POST", url, json={"instances": []}).status == 200
+        assert Patient(Place(tmp_path)).ask_again("POST", url, json={"instances": []}).status == 200
 
 
-def test_a_server_that_stays_unavailable_is_not_asked_for_ever():
-    asked, given_up = [], set()
+def test_a_server_that_stays_unavailable_is_not_asked_for_ever(tmp_path):
+    asked, seen = [], Patient(Place(tmp_path))
 
     def busy(connection, *rest):
         asked.append(1)
         says(b"{}", "503 Service Unavailable")(connection, *rest)
 
     with server(busy) as url:
-        assert ask_again("GET", url, within=1, given_up=given_up).status == 503
+        assert seen.ask_again("GET", url, within=1).status == 503
         assert len(asked) > 1
         asked.clear()
-        assert ask_again("GET", f"{url}/again", given_up=given_up).status == 503
+        assert seen.ask_again("GET", f"{url}/again").status == 503
         assert len(asked) == 1  # it was waited for in vain: once is enough
 
 
-def test_a_fault_of_the_server_s_is_not_asked_again():
+def test_a_fault_of_the_server_s_is_not_asked_again(tmp_path):
     answers = iter(["500 Internal Server Error", "200 OK"])
     with server(lambda connection, *rest: says(b"{}", next(answers))(connection, *rest)) as url:
-        assert ask_again("GET", url).status == 500
+        assert Patient(Place(tmp_path)).ask_again("GET", url).status == 500
 
 
 def test_a_redirect_is_not_followed():

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from autograder.cli.again import with_second_tries
 from autograder.cli.chosen import chosen_labs
 from autograder.cli.grade import line
 from autograder.cli.ground import Context, Jobs, bring_up, bring_up_sandbox, choose, choose_sandbox
@@ -76,11 +77,12 @@ def flaky(
         if sandbox:
             bring_up_sandbox()
         grade_in_rounds(tally, chosen, grouped(chosen) if together else alone(chosen), n, jobs, random.Random(seed))
-    table, differed, unexpected = report(tally, chosen)
+    table, differed, unexpected, unjudged = report(tally, chosen)
     console.print(table)
-    console.print(f"{counted(tally, chosen, n)} gradings of {len(chosen)} attempts in random order (seed {seed}): "
-                  f"{differed} differed, {unexpected} not as expected")  # fmt: skip
-    if differed or unexpected:
+    done = counted(tally, chosen, n)
+    console.print(f"{done} gradings of {len(chosen)} attempts in random order (seed {seed}): {differed} differed, "
+                  f"{unexpected} not as expected; {unjudged} more could not be judged")  # fmt: skip
+    if differed or unexpected or done < n * len(chosen):
         raise typer.Exit(1)
 
 
@@ -95,6 +97,18 @@ def grade_in_rounds(
     handed_in = {one.at: one for one in groups}
     before, started, total = counted(tally, chosen, n), time.monotonic(), n * len(chosen)
 
+    def keep(outcome: Outcome) -> None:
+        one = handed_in[outcome.student, outcome.slug]
+        for member in one.members:
+            tally.add(outcome.slug, member, one.of(member, outcome), one.beside(member))
+        if not expected(one.attempt, outcome):
+            board.note(f"[red]✗[/] not as expected: {one.name} {line(outcome).strip()}")
+            for said in evidence(root, one.attempt, outcome):
+                board.note(f"    {escape(said)}")
+
+    def again(left: Sequence[Handed]) -> Iterator[Outcome]:
+        return grade_handed(root, [(at, handed_in[at].attempt) for at in left], True, tell, 1)
+
     def tell(step: Step) -> None:
         done = counted(tally, chosen, n)
         pace = (time.monotonic() - started) / max(1, done - before)
@@ -108,19 +122,13 @@ def grade_in_rounds(
             if len(one.members) > 1:  # the sample holds each attempt alone
                 hand_in(find_lab(slug), one.attempt, root / "labs" / slug, root / "submitted" / learner / slug)
         waiting = [(one.at, one.attempt) for one in in_rounds(tally, groups, n, order)]
-        for outcome in grade_handed(root, waiting, True, tell, jobs):
-            one = handed_in[outcome.student, outcome.slug]
-            for member in one.members:
-                tally.add(outcome.slug, member, one.of(member, outcome), one.beside(member))
-            if not expected(one.attempt, outcome):
-                board.note(f"[red]✗[/] not as expected: {one.name} {line(outcome).strip()}")
-                for said in evidence(root, one.attempt, outcome):
-                    board.note(f"    {escape(said)}")
+        for outcome in with_second_tries(grade_handed(root, waiting, True, tell, jobs), again, keep):
+            keep(outcome)
 
 
 def in_rounds(tally: Tally, groups: Sequence[Group], n: int, order: random.Random) -> Iterator[Group]:
     """Yield each group as often as its least graded member needs, round after round, each in a new order."""
-    lack = [n - min(tally.given(one.at[1], each.name).total() for each in one.members) for one in groups]
+    lack = [n - min(tally.judged(one.at[1], each.name) for each in one.members) for one in groups]
     for turn in range(max(lack), 0, -1):
         waiting = [one for one, times in zip(groups, lack, strict=True) if times >= turn]
         yield from order.sample(waiting, len(waiting))
@@ -143,17 +151,18 @@ def evidence(root: Path, attempt: Attempt, outcome: Outcome) -> list[str]:
 
 def counted(tally: Tally, chosen: Mapping[Handed, Attempt], n: int) -> int:
     """Return how many of the wanted gradings there are."""
-    return sum(min(n, tally.given(slug, one.name).total()) for (_, slug), one in chosen.items())
+    return sum(min(n, tally.judged(slug, one.name)) for (_, slug), one in chosen.items())
 
 
-def report(tally: Tally, chosen: dict[Handed, Attempt]) -> tuple[Table, int, int]:
-    """Return a line for each attempt, how many gradings differ from the usual one, how many are not as expected."""
+def report(tally: Tally, chosen: dict[Handed, Attempt]) -> tuple[Table, int, int, int]:
+    """Return a line for each attempt, and how many gradings differ, are not as expected, could not be judged."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("Lab", "Attempt", "Graded", "Differ", "Unexpected"):
+    for heading in ("Lab", "Attempt", "Graded", "Differ", "Unexpected", "Not judged"):
         table.add_column(heading, no_wrap=heading == "Attempt", overflow="fold")
-    flips = unexpected = 0
+    flips = unexpected = unjudged = 0
     for (_, slug), one in sorted(chosen.items(), key=lambda each: each[0][1]):
-        given = tally.given(slug, one.name)
+        given = Counter({each: times for each, times in tally.given(slug, one.name).items() if each.judged})
+        missed = tally.given(slug, one.name).total() - given.total()
         most = usual(given)
         differing = {
             other: {name for name, verdict in by_check(other).items() if verdict != most[name]} for other in given
@@ -162,8 +171,10 @@ def report(tally: Tally, chosen: dict[Handed, Attempt]) -> tuple[Table, int, int
         flips += sum(given[other] for other, found in differing.items() if found)
         wrong = sum(times for other, times in given.items() if not other.expected)
         unexpected += wrong
-        table.add_row(slug, one.name, str(given.total()), ", ".join(sorted(names)) or "none", str(wrong or "none"))
-    return table, flips, unexpected
+        unjudged += missed
+        row = (given.total(), ", ".join(sorted(names)) or "none", wrong or "none", missed or "none")
+        table.add_row(slug, one.name, *map(str, row))
+    return table, flips, unexpected, unjudged
 
 
 def usual(given: Counter[Given]) -> dict[str, object]:

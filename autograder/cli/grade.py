@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +12,13 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from autograder.cli.again import unjudged, with_second_tries
 from autograder.cli.chosen import check_course, check_students, chosen_labs, handed_in, sample_labs
 from autograder.cli.ground import Context, Jobs, Sandbox, choose, choose_sandbox, forecast
+from autograder.cli.handed import Handed
 from autograder.facts import CannotCheck
 from autograder.grading.grade import grade as grade_class
+from autograder.grading.grade import grade_these
 from autograder.grading.outcome import Outcome, Standing, Step
 from autograder.grading.sample import sample
 from autograder.grading.table import class_table, remarks
@@ -74,7 +78,7 @@ class Graded:
     @property
     def complete(self) -> bool:
         """Tell whether every submission that can be read has all its verdicts."""
-        return not self.faults and not any(o.standing is Standing.FAULT or o.errors for o in self.outcomes)
+        return not self.faults and not any(map(unjudged, self.outcomes))
 
 
 def run(
@@ -100,6 +104,13 @@ def run(
     check_students(root, students)  # a sample class is there only now
     board.note(f"Grading [bold]{escape(str(root))}[/] with nbgrader")
     graded = Graded()
+
+    def again(left: Sequence[Handed]) -> Iterator[Outcome]:
+        return grade_these(root, left, progress=Teller(board), jobs=1)
+
+    def told(outcome: Outcome) -> None:
+        board.note(f"{line(outcome)} [yellow]tried again at the end[/]")
+
     for one in labs:
         try:
             for layer in needs_of([one])[1:]:
@@ -107,7 +118,8 @@ def run(
         except CannotCheck as fault:
             graded.faults.append(f"{one.slug} was not graded: {fault.cause.rstrip('.')}. {fault.fix}")
             continue
-        for outcome in grade_class(root, [one.slug], students, force, Teller(board), jobs=jobs):
+        first = grade_class(root, [one.slug], students, force, Teller(board), jobs=jobs)
+        for outcome in with_second_tries(first, again, told):
             graded.outcomes.append(outcome)
             graded.times.append(time.monotonic() - started)
             board.note(line(outcome, graded.times[-1]))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
+from autograder.cli.again import with_second_tries
 from autograder.cli.chosen import chosen_labs
 from autograder.cli.grade import Teller, line
 from autograder.cli.ground import Context, Jobs, bring_up, bring_up_sandbox, choose, choose_sandbox
-from autograder.cli.handed import grade_handed
+from autograder.cli.handed import Handed, grade_handed
 from autograder.facts import Place
 from autograder.grading.expecting import expected
+from autograder.grading.outcome import Outcome
 from autograder.grading.sample import each_once, sample
 from autograder.grading.table import attempts_table
 from autograder.grading.tally import tally_of
@@ -82,15 +85,22 @@ def attempts(
         handed, tally = each_once(chosen), tally_of(chosen, sandbox)
         # In an order of no meaning, but the same each time: while one lab's submission waits, another's works.
         mixed = random.Random(0).sample(list(handed.items()), len(handed))
-        for outcome in grade_handed(root, mixed, not resume, Teller(board), jobs):
+
+        def keep(outcome: Outcome) -> bool:
             attempt = handed[outcome.student, outcome.slug]
-            given.append((outcome.slug, attempt, outcome))
             fine = expected(attempt, outcome)
-            wrong += not fine
             if outcome.fresh:
                 tally.add(outcome.slug, attempt, outcome)
             mark = "[green]✓[/]" if fine else "[red]✗[/]"
             board.note(f"{mark} {attempt.name} {line(outcome).strip()}")
+            return fine
+
+        def again(left: Sequence[Handed]) -> Iterator[Outcome]:
+            return grade_handed(root, [(at, handed[at]) for at in left], True, Teller(board), 1)
+
+        for outcome in with_second_tries(grade_handed(root, mixed, not resume, Teller(board), jobs), again, keep):
+            given.append((outcome.slug, handed[outcome.student, outcome.slug], outcome))
+            wrong += not keep(outcome)
     given.sort(key=lambda one: one[0])
     Console().print(attempts_table(given))
     console.print(f"{len(given)} attempts, {wrong} not as expected")

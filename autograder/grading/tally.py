@@ -14,8 +14,9 @@ from os.path import relpath
 from pathlib import Path
 from typing import NamedTuple
 
+from autograder.checks import Status
 from autograder.grading.expecting import expected
-from autograder.grading.outcome import Outcome
+from autograder.grading.outcome import Outcome, Standing
 from autograder.ground.keys import key_of
 from autograder.labs import Lab, checkout, course_root
 from autograder.release.attempts import Attempt, attempts
@@ -39,6 +40,13 @@ class Given(NamedTuple):
     expected: bool  # whether it is what the attempt's file says
     verdicts: tuple[Verdict, ...]
     beside: tuple[str, ...] = ()
+
+    @property
+    def judged(self) -> bool:
+        """Whether there were verdicts at all: a fault of ours gives none, and no grade."""
+        return not any(
+            status == Status.ERROR or (name, status) == (Standing.FAULT, "") for name, status, _ in self.verdicts
+        )
 
 
 class Tally:
@@ -76,6 +84,10 @@ class Tally:
     def given(self, slug: str, attempt: str) -> Counter[Given]:
         """Return how often each outcome was given to an attempt."""
         return self._given[slug, attempt]
+
+    def judged(self, slug: str, attempt: str) -> int:
+        """Return how many gradings of an attempt gave verdicts."""
+        return sum(times for one, times in self.given(slug, attempt).items() if one.judged)
 
     def add(self, slug: str, attempt: Attempt, outcome: Outcome, beside: Sequence[str] = ()) -> None:
         """Count one more grading, and write it down."""

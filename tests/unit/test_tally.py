@@ -5,6 +5,8 @@ import random
 import shutil
 from dataclasses import replace
 
+import pytest
+
 from autograder.checks import Result, Status
 from autograder.cli.flaky import counted, evidence, in_rounds, report
 from autograder.cli.together import alone
@@ -83,7 +85,7 @@ def test_a_verdict_that_flips_is_counted_and_named_also_over_two_runs(tmp_path):
     path = tmp_path / "flaky.jsonl"
     for status in (Status.PASS, Status.PASS, Status.FAIL):
         Tally(path, CODE, "sandbox").add(LAB, REFERENCE, outcome(status))
-    table, differed, unexpected = report(Tally(path, CODE, "sandbox"), CHOSEN)
+    table, differed, unexpected, _ = report(Tally(path, CODE, "sandbox"), CHOSEN)
     assert (differed, unexpected) == (1, 1)
     assert [list(column.cells) for column in table.columns][2:4] == [["3"], ["answers"]]
 
@@ -94,10 +96,10 @@ def test_a_verdict_in_company_is_compared_with_those_given_alone(tmp_path):
     for _ in range(2):
         Tally(path, CODE, "sandbox").add(LAB, REFERENCE, replace(outcome(Status.PASS), results=both))
     Tally(path, CODE, "sandbox").add(LAB, REFERENCE, outcome(Status.PASS), ["no_count"])
-    assert report(Tally(path, CODE, "sandbox"), CHOSEN)[1:] == (0, 0)
+    assert report(Tally(path, CODE, "sandbox"), CHOSEN)[1:] == (0, 0, 0)
     assert [json.loads(one).get("beside") for one in path.read_text().splitlines()].count(["no_count"]) == 1
     Tally(path, CODE, "sandbox").add(LAB, REFERENCE, outcome(Status.FAIL), ["no_count"])
-    assert report(Tally(path, CODE, "sandbox"), CHOSEN)[1:] == (1, 1)
+    assert report(Tally(path, CODE, "sandbox"), CHOSEN)[1:] == (1, 1, 0)
     assert counted(Tally(path, CODE, "sandbox"), CHOSEN, 20) == 4
 
 
@@ -108,7 +110,7 @@ def test_a_grading_that_left_a_check_out_differs(tmp_path):
         for _ in range(2):
             tally.add(LAB, REFERENCE, replace(outcome(Status.PASS), results=both), beside)
         tally.add(LAB, REFERENCE, outcome(Status.PASS), beside)
-    table, differed, _ = report(tally, CHOSEN)
+    table, differed, *_ = report(tally, CHOSEN)
     assert differed == 2
     assert list(table.columns[3].cells) == ["checks, checks+no_label"]
 
@@ -130,11 +132,26 @@ def test_of_a_grader_that_failed_is_said_why(tmp_path):
     assert evidence(tmp_path, REFERENCE, fault) == ["the engine went away"]
 
 
-def test_a_fault_of_the_grader_differs_from_a_verdict(tmp_path):
+@pytest.mark.parametrize(
+    "fault",
+    [Outcome("ada", LAB, Standing.FAULT, "the engine went away"), outcome(Status.ERROR)],
+    ids=["fault", "error"],
+)
+def test_a_grading_without_a_verdict_is_counted_apart_and_lacks(tmp_path, fault):
     tally = Tally(tmp_path / "flaky.jsonl", CODE, "sandbox")
     tally.add(LAB, REFERENCE, outcome(Status.PASS))
-    tally.add(LAB, REFERENCE, Outcome("ada", LAB, Standing.FAULT, "the engine went away"))
-    assert report(tally, CHOSEN)[1:] == (1, 1)
+    tally.add(LAB, REFERENCE, fault)
+    table, *figures = report(tally, CHOSEN)
+    assert figures == [0, 0, 1]
+    assert [list(column.cells) for column in table.columns][2:] == [["1"], ["none"], ["none"], ["1"]]
+    assert counted(tally, CHOSEN, 20) == 1
+    assert len(list(in_rounds(tally, alone(CHOSEN), 20, random.Random(1)))) == 19
+
+
+def test_a_notebook_that_cannot_be_read_is_a_verdict(tmp_path):
+    tally = Tally(tmp_path / "flaky.jsonl", CODE, "sandbox")
+    tally.add(LAB, REFERENCE, Outcome("ada", LAB, Standing.UNREADABLE, "no notebook"))
+    assert counted(tally, CHOSEN, 20) == 1
 
 
 def test_the_code_that_judged_differs_from_lab_to_lab_and_from_attempt_to_attempt():

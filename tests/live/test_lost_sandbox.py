@@ -5,18 +5,23 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from kubernetes import client
 from parts import processes, signal_all
+from rich.console import Console
 
+import autograder.cli.grade
 from autograder.checks import Status
+from autograder.cli.grade import Teller, run
 from autograder.facts import CannotCheck
 from autograder.grading.grade import grade
 from autograder.grading.outcome import Step
 from autograder.grading.sample import sample
 from autograder.ground import cluster, engine
+from autograder.ground.progress import Board
 from autograder.ground.step import climb
 from autograder.ground.up import all_steps
 from autograder.labs import find_lab
@@ -82,6 +87,24 @@ def test_a_registry_that_ends_before_its_image_is_pulled_fails_nobody(tmp_path: 
     assert "sandbox ended" in outcome.line and "Grade again" in outcome.line
     (again,) = grade(root, jobs=1)
     assert again.score == again.max_points
+
+
+def test_one_run_grades_a_class_of_which_a_sandbox_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    root, said, ended = sample(tmp_path / "class", learners=2, slugs=[SLUG]), StringIO(), []
+
+    class Ending(Teller):
+        def __call__(self, step: Step) -> None:
+            if step.doing.startswith("judging") and not ended:
+                ended.append(step.student)
+                end_engine(registry_of_the_only_submission())
+
+    monkeypatch.setattr(autograder.cli.grade, "Teller", Ending)
+    with Board(Console(file=said, width=200)) as board:
+        graded = run(board, [find_lab(SLUG)], root, None, learners=2, force=False, jobs=1)
+    assert ended
+    assert "tried again at the end" in said.getvalue()
+    assert graded.complete, graded.outcomes
+    assert sorted(one.student for one in graded.outcomes) == sorted(one.name for one in (root / "submitted").iterdir())
 
 
 @pytest.mark.parametrize("which", ["learner", "judge"])

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from autograder.checks import Status
 from autograder.cli.again import with_second_tries
 from autograder.cli.chosen import chosen_labs
 from autograder.cli.grade import line
@@ -161,18 +162,19 @@ def report(tally: Tally, chosen: dict[Handed, Attempt]) -> tuple[Table, int, int
         table.add_column(heading, no_wrap=heading == "Attempt", overflow="fold")
     flips = unexpected = unjudged = 0
     for (_, slug), one in sorted(chosen.items(), key=lambda each: each[0][1]):
-        given = Counter({each: times for each, times in tally.given(slug, one.name).items() if each.judged})
-        missed = tally.given(slug, one.name).total() - given.total()
+        given = tally.given(slug, one.name)
+        judged = tally.judged(slug, one.name)
         most = usual(given)
         differing = {
             other: {name for name, verdict in by_check(other).items() if verdict != most[name]} for other in given
         }
         names = {name for found in differing.values() for name in found}
         flips += sum(given[other] for other, found in differing.items() if found)
-        wrong = sum(times for other, times in given.items() if not other.expected)
+        wrong = sum(times for other, times in given.items() if other.judged and not other.expected)
+        missed = given.total() - judged
         unexpected += wrong
         unjudged += missed
-        row = (given.total(), ", ".join(sorted(names)) or "none", wrong or "none", missed or "none")
+        row = (judged, ", ".join(sorted(names)) or "none", wrong or "none", missed or "none")
         table.add_row(slug, one.name, *map(str, row))
     return table, flips, unexpected, unjudged
 
@@ -187,8 +189,12 @@ def usual(given: Counter[Given]) -> dict[str, object]:
 
 
 def by_check(one: Given) -> dict[str, object]:
-    """Return each check's verdict, how the grading itself ended, and which checks it judged in this company."""
+    """Return each check's verdict, how the grading itself ended, and which checks it judged in this company.
+
+    What could not be judged is left out: only a verdict can be another one than usual.
+    """
     found = {name: (status, points) for name, status, points in one.verdicts if status}
     if not found:
-        return {"grading": one.verdicts[0][0]}
-    return {"grading": "graded", "+".join(["checks", *one.beside]): frozenset(found), **found}
+        return {"grading": one.verdicts[0][0]} if one.judged else {}
+    whole = {"grading": "graded", "+".join(["checks", *one.beside]): frozenset(found)}
+    return whole | {name: verdict for name, verdict in found.items() if verdict[0] != Status.ERROR}

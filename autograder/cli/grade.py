@@ -109,7 +109,7 @@ def run(
         return grade_these(root, left, progress=Teller(board), jobs=1)
 
     def told(outcome: Outcome) -> None:
-        board.note(f"{line(outcome)} [yellow]tried again at the end[/]")
+        board.note(f"{line(outcome)} [yellow]no grade yet:[/] {escape(outcome.line)}")
 
     for one in labs:
         try:

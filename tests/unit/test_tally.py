@@ -148,6 +148,17 @@ def test_a_grading_without_a_verdict_is_counted_apart_and_lacks(tmp_path, fault)
     assert len(list(in_rounds(tally, alone(CHOSEN), 20, random.Random(1)))) == 19
 
 
+def test_a_verdict_that_flips_beside_one_that_could_not_be_made_is_seen(tmp_path):
+    tally = Tally(tmp_path / "flaky.jsonl", CODE, "sandbox")
+    counts = Result("counts", Status.PASS, 1.0, 1.0, "a number", "two")
+    for status, other in ((Status.PASS, Status.PASS), (Status.PASS, Status.PASS), (Status.FAIL, Status.ERROR)):
+        both = (*outcome(status).results, replace(counts, status=other, points=float(other is Status.PASS)))
+        tally.add(LAB, REFERENCE, replace(outcome(status), results=both))
+    table, *figures = report(tally, CHOSEN)
+    assert figures == [1, 0, 1]
+    assert list(table.columns[3].cells) == ["answers"]
+
+
 def test_a_notebook_that_cannot_be_read_is_a_verdict(tmp_path):
     tally = Tally(tmp_path / "flaky.jsonl", CODE, "sandbox")
     tally.add(LAB, REFERENCE, Outcome("ada", LAB, Standing.UNREADABLE, "no notebook"))

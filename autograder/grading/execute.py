@@ -9,6 +9,7 @@ import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from jupyter_core.utils import run_sync
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
@@ -22,7 +23,7 @@ from autograder.facts import CannotCheck, Place
 from autograder.grading.admission import cut_links
 from autograder.grading.disturbed import Watch
 from autograder.grading.judging import Graded, graded_cells, judge_cells, no_verdicts
-from autograder.grading.kernel import OwnSockets
+from autograder.grading.kernel import LAST_TRY, OwnSockets, must_be_its_own
 from autograder.grading.verdicts import KEY, as_output
 from autograder.grading.workplace import recording, workplace
 from autograder.ground.step import tools
@@ -133,6 +134,7 @@ class ExecuteAndJudge(Execute):
                 raise _Ended(f"The notebook ran for longer than {self.budget} seconds.")
             return super().preprocess_cell(cell, resources, index)
         except DeadKernelError:
+            must_be_its_own(run_sync(self.km.provisioner.poll)())
             self._end(cell, "The kernel stopped while this cell ran (out of memory, or the cell ended it).")
         except CellTimeoutError:
             self.shutdown_kernel = "immediate"
@@ -181,7 +183,7 @@ def _start(lab: Lab, place: Place) -> None:
 
 
 def _kernel_environment() -> dict[str, str]:
-    hidden = ("SHIPYARD_COURSE", "SHIPYARD_CONTEXT")
+    hidden = ("SHIPYARD_COURSE", "SHIPYARD_CONTEXT", LAST_TRY)
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
     home = str(Path(autograder.__file__).resolve().parent.parent)
     path = os.pathsep.join(one for one in (home, environment.get("PYTHONPATH")) if one)

@@ -20,6 +20,7 @@ from autograder.grading.admission import Refused, admit
 from autograder.grading.entered import points_of, ready, score_of
 from autograder.grading.feedback import complete
 from autograder.grading.gradebook import retrying
+from autograder.grading.kernel import KILLED, LAST_TRY
 from autograder.grading.outcome import Outcome, Standing, Step
 from autograder.grading.running import Ran, Runner
 from autograder.grading.slots import Pace, allowed_jobs, default_jobs
@@ -188,11 +189,15 @@ class _Class:
             if fault := self._prepared(slug):
                 return Outcome(student, slug, Standing.FAULT, fault)
             say(f"grading ({again})")
-            arguments = ["autograde", slug, f"--student={student}", *(["--force"] if force else [])]
-            lab = find_lab(slug)
-            ran = self.runner.nbgrader(arguments, say, self.limit, self.ahead.take(lab, student))
+            lab, arguments = find_lab(slug), ["autograde", slug, f"--student={student}"]
+            forced = [*arguments, "--force"]
+            ran = self.runner.nbgrader(forced if force else arguments, say, self.limit, self.ahead.take(lab, student))
             self.ahead.done(lab, student)
             found = graded(path)
+            if ran.code == 0 and found and any(one.observed == KILLED for one in found[1]):
+                say("grading once more (its kernel was killed)")
+                ran = self.runner.nbgrader(forced, say, self.limit, {LAST_TRY: "1"})
+                found = graded(path)
             if ran.code != 0 or found is None or found[0] != digest:
                 return Outcome(student, slug, *_failed(ran, self.limit), fresh=True)
         _, results, note = graded(path)

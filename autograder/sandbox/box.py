@@ -36,6 +36,7 @@ BOX = "shipyard.box"  # the label of a sandbox's container; its value is the tok
 SUBMISSION = "shipyard.submission"
 CAPABILITIES = ["SETUID", "SETGID", "SETPCAP", "CHOWN", "FOWNER", "DAC_OVERRIDE", "KILL"]
 START_SECONDS = 60
+ANSWER_SECONDS = 10
 API = "1.41"  # of Debian's engine, which is inside; it takes 20 ms to say it
 WITHOUT = (
     "Run `shipyard up --sandbox` once. Work that you trust can be graded without: SHIPYARD_SANDBOX=0; it then runs on "
@@ -84,17 +85,25 @@ class Box:
             raise CannotCheck(f"The sandbox cannot be seen: {error}", "Run `shipyard doctor`.") from None
 
     def must_answer(self) -> None:
-        """See that its engine and its registry still answer; what ended once does not come back. Raises CannotCheck."""
+        """See that its engine and its registry still answer. Raises CannotCheck.
+
+        What ended once does not come back, so one that answers a second time never ended.
+        """
+        failures = (DockerException, OSError, httpx.HTTPError)
         try:
-            self.container.reload()
-            if self.container.status != "running" or not (self.folder / "gate" / "up").exists():
-                raise CannotCheck(f"The sandbox ended: {_last_words(self.container)}", "Grade again.")
-            with closing(docker.DockerClient(base_url=self.docker_host, version=API, timeout=60)) as private:
-                private.ping()
-            if self.registry_port:
-                httpx.get(f"http://{self.registry}/v2/", timeout=20).raise_for_status()
-        except (DockerException, OSError, httpx.HTTPError) as error:
-            raise CannotCheck(f"The sandbox does not answer: {error}", "Grade again.") from error
+            wait_until(self._answers, "the sandbox to answer", ANSWER_SECONDS, pause=0.5, failures=failures)
+        except TimedOut as late:
+            raise CannotCheck(f"The sandbox does not answer: {late.last}", "Grade again.") from late
+
+    def _answers(self) -> bool:
+        self.container.reload()
+        if self.container.status != "running" or not (self.folder / "gate" / "up").exists():
+            raise CannotCheck(f"The sandbox ended: {_last_words(self.container)}", "Grade again.")
+        with closing(docker.DockerClient(base_url=self.docker_host, version=API, timeout=60)) as private:
+            private.ping()
+        if self.registry_port:
+            httpx.get(f"http://{self.registry}/v2/", timeout=20).raise_for_status()
+        return True
 
     def end(self) -> None:
         """Ask all of it to end, without waiting for that; leaving its context removes it."""

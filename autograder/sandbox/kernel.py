@@ -18,6 +18,7 @@ from jupyter_client.provisioning import KernelProvisionerBase
 from autograder.sandbox.box import Box
 
 CHANNELS = ("shell", "iopub", "stdin", "hb", "control")
+UNSEEN = -1000  # in the place of an exit code: no signal has that number
 BEGIN = (
     "cp -r /handed/work/. . && chmod -R u+rwX . && "
     "exec python -m ipykernel_launcher -f /handed/kernel.json --HistoryManager.hist_file=:memory:"
@@ -82,13 +83,13 @@ class BoxProvisioner(KernelProvisionerBase):
         return self.connection_info
 
     async def poll(self) -> int | None:
-        """Return None while the kernel runs; a sandbox that is gone has ended, too."""
+        """Return None while the kernel runs, its exit code once it has ended, UNSEEN where the engine does not say."""
         if self._exec is None:
             return 0
         try:
             state = self.box.container.client.api.exec_inspect(self._exec)
         except (DockerException, OSError):
-            return 1
+            return UNSEEN
         return None if state["Running"] else state["ExitCode"] or 0
 
     async def wait(self) -> int | None:

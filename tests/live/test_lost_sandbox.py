@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from io import StringIO
 from pathlib import Path
+from threading import Thread
 
+import nbformat
 import pytest
 from kubernetes import client
 from parts import processes, signal_all
@@ -105,6 +107,27 @@ def test_one_run_grades_a_class_of_which_a_sandbox_has_ended(tmp_path: Path, mon
     assert "no grade yet" in said.getvalue()
     assert graded.complete, graded.outcomes
     assert sorted(one.student for one in graded.outcomes) == sorted(one.name for one in (root / "submitted").iterdir())
+
+
+def test_a_kernel_killed_while_a_cell_runs_costs_no_point(tmp_path: Path):
+    root, told = sample(tmp_path / "class", learners=1, slugs=[SLUG]), []
+    (path,) = root.glob(f"submitted/*/{SLUG}/{SLUG}.ipynb")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell("import subprocess\nsubprocess.run(['sleep', '7.31'])"))
+    nbformat.write(notebook, path)
+
+    def kill() -> None:
+        wait_until(lambda: [one for one in processes("sleep") if "7.31" in one.cmdline()], "the cell to run", 120)
+        for box in engine.client().containers.list(filters={"label": BOX}):
+            for one in processes("python", within=box.id):
+                if "ipykernel_launcher" in one.cmdline():
+                    one.kill()
+
+    killer = Thread(target=kill, daemon=True)
+    killer.start()
+    (outcome,) = grade(root, progress=lambda step: told.append(step.doing), jobs=1)
+    assert "grading once more (its kernel was killed)" in told
+    assert outcome.score == outcome.max_points
 
 
 @pytest.mark.parametrize("which", ["learner", "judge"])

@@ -7,12 +7,15 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing, suppress
 from pathlib import Path
 
+import nbformat
 import pytest
 from comparing import rows, verdicts, working_in
+from nbformat.v4 import new_code_cell
 
 from autograder.grading.admission import admit
 from autograder.grading.grade import grade
@@ -20,6 +23,7 @@ from autograder.grading.gradebook import open_gradebook
 from autograder.grading.outcome import Standing
 from autograder.grading.sample import sample
 from autograder.grading.verdicts import why_again
+from autograder.waiting import wait_until
 
 REPO = Path(__file__).parent.parent.parent
 TINY = Path(__file__).parent / "tiny_course"
@@ -121,6 +125,40 @@ def test_killed_at_any_moment_a_rerun_grades_exactly_what_is_missing(handed_in, 
     print(f"\nkilled {sum(count.values())} times ({count}, seed {seed}, {rounds} classes): "
           f"grades lost {lost}, wrong {wrong}, graded twice {twice}")  # fmt: skip
     assert (lost, wrong, twice) == (0, 0, 0), f"seed {seed}"
+
+
+def put_first(root, student, source):
+    """Put a cell before all others of what a learner handed in."""
+    path = root / "submitted" / student / SLUG / f"{SLUG}.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.insert(0, new_code_cell(source))
+    nbformat.write(notebook, path)
+
+
+def test_kernel_killed_while_a_cell_runs_costs_no_point(handed_in, tmp_path):
+    root, told = shutil.copytree(handed_in[0], tmp_path / "class"), []
+    at, killed = tmp_path / "pid", threading.Event()
+    once = "if not pid.exists():\n    pid.write_text(str(os.getpid()))\n    time.sleep(60)"
+    put_first(root, "ada", f"import os, time, pathlib\npid = pathlib.Path({str(at)!r})\n{once}")
+
+    def kill():
+        os.kill(int(wait_until(lambda: at.is_file() and at.read_text(), "the cell to run", timeout=60)), signal.SIGKILL)
+        killed.set()
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    (outcome,) = grade(root, students=["ada"], progress=lambda step: told.append(step.doing))
+    assert killed.is_set() and "grading once more (its kernel was killed)" in told
+    assert outcome.score == 5.5 and not outcome.line
+
+
+def test_cell_that_always_kills_its_kernel_is_graded(handed_in, tmp_path):
+    root = shutil.copytree(handed_in[0], tmp_path / "class")
+    put_first(root, "ada", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
+    (outcome,) = grade(root, students=["ada"])
+    assert outcome.standing is Standing.GRADED and not outcome.errors
+    assert outcome.line.startswith("The kernel stopped while this cell ran (out of memory, or the cell ended it).")
+    assert [one.points for one in outcome.results if one.name == "answer_is_42"] == [0]
 
 
 def test_full_disk_is_said_and_a_rerun_completes(handed_in, tmp_path):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from autograder.cli.handed import Handed
 from autograder.grading.outcome import Outcome, Standing
+
+if TYPE_CHECKING:
+    from autograder.cli.handed import Handed
 
 FEW = 3  # submissions; of more, a fifth: an engine that is gone for good is not asked for each one once more
 
@@ -16,24 +19,17 @@ def unjudged(outcome: Outcome) -> bool:
 
 
 def with_second_tries(
-    outcomes: Iterable[Outcome],
-    grade: Callable[[Sequence[Handed]], Iterable[Outcome]],
-    tell: Callable[[Outcome], None],
+    outcomes: Iterable[Outcome], grade: Callable[[Sequence[Handed]], Iterable[Outcome]]
 ) -> Iterator[Outcome]:
-    """Yield outcomes; those without a grade come last, after a second try of each.
+    """Yield outcomes as they come, then those of second tries: what comes last of a submission counts.
 
-    `grade` grades what is named to it, `tell` hears of an outcome that has no grade
-    yet. Where many have none, the fault is no passing one: nothing is tried again.
+    `grade` grades what is named to it. Where many have no grade, the fault is no passing one: nothing is tried again.
     """
     total, left = 0, []
     for outcome in outcomes:
         total += 1
         if unjudged(outcome):
-            left.append(outcome)
-            tell(outcome)
-        else:
-            yield outcome
+            left.append((outcome.student, outcome.slug))
+        yield outcome
     if left and len(left) <= max(FEW, total // 5):
-        yield from grade([(one.student, one.slug) for one in left])
-    else:
-        yield from left
+        yield from grade(left)

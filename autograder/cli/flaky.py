@@ -16,7 +16,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from autograder.checks import Status
-from autograder.cli.again import with_second_tries
 from autograder.cli.chosen import chosen_labs
 from autograder.cli.grade import line
 from autograder.cli.ground import Context, Jobs, bring_up, bring_up_sandbox, choose, choose_sandbox
@@ -98,18 +97,6 @@ def grade_in_rounds(
     handed_in = {one.at: one for one in groups}
     before, started, total = counted(tally, chosen, n), time.monotonic(), n * len(chosen)
 
-    def keep(outcome: Outcome) -> None:
-        one = handed_in[outcome.student, outcome.slug]
-        for member in one.members:
-            tally.add(outcome.slug, member, one.of(member, outcome), one.beside(member))
-        if not expected(one.attempt, outcome):
-            board.note(f"[red]✗[/] not as expected: {one.name} {line(outcome).strip()}")
-            for said in evidence(root, one.attempt, outcome):
-                board.note(f"    {escape(said)}")
-
-    def again(left: Sequence[Handed]) -> Iterator[Outcome]:
-        return grade_handed(root, [(at, handed_in[at].attempt) for at in left], True, tell, 1)
-
     def tell(step: Step) -> None:
         done = counted(tally, chosen, n)
         pace = (time.monotonic() - started) / max(1, done - before)
@@ -123,8 +110,14 @@ def grade_in_rounds(
             if len(one.members) > 1:  # the sample holds each attempt alone
                 hand_in(find_lab(slug), one.attempt, root / "labs" / slug, root / "submitted" / learner / slug)
         waiting = [(one.at, one.attempt) for one in in_rounds(tally, groups, n, order)]
-        for outcome in with_second_tries(grade_handed(root, waiting, True, tell, jobs), again, keep):
-            keep(outcome)
+        for outcome in grade_handed(root, waiting, True, tell, jobs):
+            one = handed_in[outcome.student, outcome.slug]
+            for member in one.members:
+                tally.add(outcome.slug, member, one.of(member, outcome), one.beside(member))
+            if not expected(one.attempt, outcome):
+                board.note(f"[red]✗[/] not as expected: {one.name} {line(outcome).strip()}")
+                for said in evidence(root, one.attempt, outcome):
+                    board.note(f"    {escape(said)}")
 
 
 def in_rounds(tally: Tally, groups: Sequence[Group], n: int, order: random.Random) -> Iterator[Group]:

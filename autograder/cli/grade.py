@@ -69,11 +69,16 @@ def grade(
 
 @dataclass
 class Graded:
-    """Hold a graded class: outcomes, what could not be graded at all, and when each grade came (seconds)."""
+    """Hold a graded class: last outcomes, what could not be graded at all, and when each grade came (seconds)."""
 
-    outcomes: list[Outcome] = field(default_factory=list)
+    last: dict[Handed, Outcome] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """Return the last outcome of each submission."""
+        return list(self.last.values())
 
     @property
     def complete(self) -> bool:
@@ -108,9 +113,6 @@ def run(
     def again(left: Sequence[Handed]) -> Iterator[Outcome]:
         return grade_these(root, left, progress=Teller(board), jobs=1)
 
-    def told(outcome: Outcome) -> None:
-        board.note(f"{line(outcome)} [yellow]no grade yet:[/] {escape(outcome.line)}")
-
     for one in labs:
         try:
             for layer in needs_of([one])[1:]:
@@ -119,10 +121,11 @@ def run(
             graded.faults.append(f"{one.slug} was not graded: {fault.cause.rstrip('.')}. {fault.fix}")
             continue
         first = grade_class(root, [one.slug], students, force, Teller(board), jobs=jobs)
-        for outcome in with_second_tries(first, again, told):
-            graded.outcomes.append(outcome)
+        for outcome in with_second_tries(first, again):
+            graded.last[outcome.student, outcome.slug] = outcome
             graded.times.append(time.monotonic() - started)
-            board.note(line(outcome, graded.times[-1]))
+            why = f" [yellow]no grade yet:[/] {escape(outcome.line)}" if unjudged(outcome) else ""
+            board.note(line(outcome, graded.times[-1]) + why)
     return graded
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from autograder.cli.again import with_second_tries
 from autograder.grading.grade import CONFIG, grade_these
 from autograder.grading.outcome import Outcome, Step
 from autograder.release.attempts import Attempt
@@ -20,6 +21,22 @@ def grade_handed(
     jobs: int | None,
 ) -> Iterator[Outcome]:  # fmt: skip
     """Grade what learners handed in, in the given order, as often as it is named; last, what has seconds of its own.
+
+    What could not be judged is graded once more at the end, one at a time.
+    """
+    attempts = dict(handed)
+
+    def again(left: Sequence[Handed]) -> Iterator[Outcome]:
+        return _in_turn(root, [(at, attempts[at]) for at in left], True, progress, 1)
+
+    yield from with_second_tries(_in_turn(root, handed, force, progress, jobs), again)
+
+
+def _in_turn(
+    root: Path, handed: Sequence[tuple[Handed, Attempt]], force: bool, progress: Callable[[Step], None],
+    jobs: int | None,
+) -> Iterator[Outcome]:  # fmt: skip
+    """Grade first what has no seconds of its own.
 
     A build that never ends costs 20 s then, where a learner's may take minutes in each of its cells.
     """

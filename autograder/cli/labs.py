@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from autograder.cli.again import with_second_tries
 from autograder.cli.chosen import chosen_labs
 from autograder.cli.grade import Teller, line
 from autograder.cli.ground import Context, Jobs, bring_up, bring_up_sandbox, choose, choose_sandbox
@@ -79,29 +77,22 @@ def attempts(
     bring_up(needs_of(chosen))
     if sandbox:
         bring_up_sandbox()
-    given, wrong = [], 0
+    last: dict[Handed, Outcome] = {}
     with Board(console) as board:
         root = sample(course_root() / "build" / "attempts", slugs=[one.slug for one in chosen])
         handed, tally = each_once(chosen), tally_of(chosen, sandbox)
         # In an order of no meaning, but the same each time: while one lab's submission waits, another's works.
         mixed = random.Random(0).sample(list(handed.items()), len(handed))
 
-        def keep(outcome: Outcome) -> bool:
-            attempt = handed[outcome.student, outcome.slug]
-            fine = expected(attempt, outcome)
+        for outcome in grade_handed(root, mixed, not resume, Teller(board), jobs):
+            at = outcome.student, outcome.slug
             if outcome.fresh:
-                tally.add(outcome.slug, attempt, outcome)
-            mark = "[green]✓[/]" if fine else "[red]✗[/]"
-            board.note(f"{mark} {attempt.name} {line(outcome).strip()}")
-            return fine
-
-        def again(left: Sequence[Handed]) -> Iterator[Outcome]:
-            return grade_handed(root, [(at, handed[at]) for at in left], True, Teller(board), 1)
-
-        for outcome in with_second_tries(grade_handed(root, mixed, not resume, Teller(board), jobs), again, keep):
-            given.append((outcome.slug, handed[outcome.student, outcome.slug], outcome))
-            wrong += not keep(outcome)
-    given.sort(key=lambda one: one[0])
+                tally.add(outcome.slug, handed[at], outcome)
+            mark = "[green]✓[/]" if expected(handed[at], outcome) else "[red]✗[/]"
+            board.note(f"{mark} {handed[at].name} {line(outcome).strip()}")
+            last[at] = outcome
+    given = [(slug, handed[who, slug], last[who, slug]) for who, slug in sorted(last, key=lambda at: at[1])]
+    wrong = sum(not expected(attempt, outcome) for _, attempt, outcome in given)
     Console().print(attempts_table(given))
     console.print(f"{len(given)} attempts, {wrong} not as expected")
     if wrong:

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Thread
 
 import nbformat
+import psutil
 import pytest
 from kubernetes import client
 from parts import processes, signal_all
@@ -116,12 +117,11 @@ def test_a_kernel_killed_while_a_cell_runs_costs_no_point(tmp_path: Path):
     notebook.cells.insert(0, nbformat.v4.new_code_cell("import subprocess\nsubprocess.run(['sleep', '7.31'])"))
     nbformat.write(notebook, path)
 
+    def kernel() -> psutil.Process | None:
+        return next((one.parent() for one in processes("sleep") if "7.31" in one.cmdline()), None)
+
     def kill() -> None:
-        wait_until(lambda: [one for one in processes("sleep") if "7.31" in one.cmdline()], "the cell to run", 120)
-        for box in engine.client().containers.list(filters={"label": BOX}):
-            for one in processes("python", within=box.id):
-                if "ipykernel_launcher" in one.cmdline():
-                    one.kill()
+        wait_until(kernel, "the cell to run", timeout=120, failures=(psutil.Error,)).kill()
 
     killer = Thread(target=kill, daemon=True)
     killer.start()

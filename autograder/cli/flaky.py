@@ -122,7 +122,7 @@ def grade_in_rounds(
 
 def in_rounds(tally: Tally, groups: Sequence[Group], n: int, order: random.Random) -> Iterator[Group]:
     """Yield each group as often as its least graded member needs, round after round, each in a new order."""
-    lack = [n - min(tally.judged(one.at[1], each.name) for each in one.members) for one in groups]
+    lack = [max(tally.lacks(one.at[1], each.name, n) for each in one.members) for one in groups]
     for turn in range(max(lack), 0, -1):
         waiting = [one for one, times in zip(groups, lack, strict=True) if times >= turn]
         yield from order.sample(waiting, len(waiting))
@@ -145,7 +145,7 @@ def evidence(root: Path, attempt: Attempt, outcome: Outcome) -> list[str]:
 
 def counted(tally: Tally, chosen: Mapping[Handed, Attempt], n: int) -> int:
     """Return how many of the wanted gradings there are."""
-    return sum(min(n, tally.judged(slug, one.name)) for (_, slug), one in chosen.items())
+    return sum(n - tally.lacks(slug, one.name, n) for (_, slug), one in chosen.items())
 
 
 def report(tally: Tally, chosen: dict[Handed, Attempt]) -> tuple[Table, int, int, int]:

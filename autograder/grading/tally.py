@@ -22,7 +22,8 @@ from autograder.labs import Lab, checkout, course_root
 from autograder.release.attempts import Attempt, attempts
 
 Verdict = tuple[str, str, float]  # check, status, points
-JUDGING = ("autograder", "docker", "k8s", "constraints.txt")  # below the checkout; what each verdict hangs on
+COMMON = "autograder"  # below the checkout: it runs, fences and judges every submission, whatever the lab
+JUDGING = (COMMON, "docker", "k8s", "constraints.txt")  # what each verdict hangs on
 PROBES = "autograder.probes"  # but these only where one is used
 NAME = re.compile(r"\w+(\.py)?")  # of a file or a lab
 # They write what a person reads once the verdicts are there.
@@ -54,16 +55,17 @@ class Tally:
 
     The file is part of the course: another machine goes on counting. `code` tells what
     each attempt of a lab is judged by today; what these labs were given by other code
-    goes when the first of them is counted anew.
+    goes when the first of them is counted anew. `common` tells which code runs and fences
+    every grading: after an edit to it, each attempt is graded once more at least.
 
-    >>> tally = Tally(Path("docs/flaky.jsonl"), {("lab1_dockerfile", "reference"): "b01e85f"}, "sandbox")
-    >>> tally.given("lab1_dockerfile", "reference").total()
-    0
+    >>> tally = Tally(Path("docs/flaky.jsonl"), {("lab1_dockerfile", "reference"): "b01e85f"}, "sandbox", "0c12")
+    >>> tally.lacks("lab1_dockerfile", "reference", 20)
+    20
     """
 
-    def __init__(self, path: Path, code: Mapping[tuple[str, str], str], where: str):
-        self._path, self._code, self._where = path, code, where
-        self._given: dict[tuple[str, str], Counter[Given]] = defaultdict(Counter)
+    def __init__(self, path: Path, code: Mapping[tuple[str, str], str], where: str, common: str):
+        self._path, self._code, self._where, self._common = path, code, where, common
+        self._given: dict[tuple[str, str], Counter[tuple[str, Given]]] = defaultdict(Counter)
         self._others: list[str] = []  # of labs, or of a place, that are not counted now
         labs = {slug for slug, _ in code}
         for line in path.read_text().splitlines() if path.is_file() else ():
@@ -74,7 +76,8 @@ class Tally:
                     self._others.append(line)
                 elif one["code"] == code.get(at):
                     found = tuple((name, status, points) for name, status, points in one["verdicts"])
-                    self._given[at][Given(one["expected"], found, tuple(one.get("beside", ())))] += one["times"]
+                    given = Given(one["expected"], found, tuple(one.get("beside", ())))
+                    self._given[at][one.get("common", ""), given] += one["times"]
 
     def forget(self) -> None:
         """Forget what was counted of these labs."""
@@ -83,24 +86,32 @@ class Tally:
 
     def given(self, slug: str, attempt: str) -> Counter[Given]:
         """Return how often each outcome was given to an attempt."""
-        return self._given[slug, attempt]
+        found: Counter[Given] = Counter()
+        for (_, one), times in self._given[slug, attempt].items():
+            found[one] += times
+        return found
 
     def judged(self, slug: str, attempt: str) -> int:
         """Return how many gradings of an attempt gave verdicts."""
         return sum(times for one, times in self.given(slug, attempt).items() if one.judged)
 
+    def lacks(self, slug: str, attempt: str, n: int) -> int:
+        """Return how many gradings an attempt lacks of `n`, or of the one that it needs by today's common code."""
+        today = any(common == self._common and one.judged for common, one in self._given[slug, attempt])
+        return max(n - self.judged(slug, attempt), 0 if today else 1)
+
     def add(self, slug: str, attempt: Attempt, outcome: Outcome, beside: Sequence[str] = ()) -> None:
         """Count one more grading, and write it down."""
         given = Given(expected(attempt, outcome), verdicts(outcome), tuple(sorted(beside)))
-        self._given[slug, attempt.name][given] += 1
+        self._given[slug, attempt.name][self._common, given] += 1
         self._write()
 
     def _write(self) -> None:
         lines = [
             json.dumps({"lab": slug, "where": self._where, "attempt": attempt, "times": times,
-                        "expected": one.expected, "code": self._code[slug, attempt], "verdicts": one.verdicts,
-                        **({"beside": one.beside} if one.beside else {})})
-            for (slug, attempt), given in self._given.items() for one, times in given.items()
+                        "expected": one.expected, "code": self._code[slug, attempt], "common": common,
+                        "verdicts": one.verdicts, **({"beside": one.beside} if one.beside else {})})
+            for (slug, attempt), given in self._given.items() for (common, one), times in given.items()
         ]  # fmt: skip
         self._path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = self._path.with_suffix(".unfinished")
@@ -112,7 +123,7 @@ def tally_of(labs: Sequence[Lab], sandbox: bool) -> Tally:
     """Return what has been counted for these labs, in sandboxes or outside."""
     where = "sandbox" if sandbox else "engine"
     code = {(lab.slug, name): digest for lab in labs for name, digest in code_of(lab).items()}
-    return Tally(course_root() / "docs" / "flaky.jsonl", code, where)
+    return Tally(course_root() / "docs" / "flaky.jsonl", code, where, common_code())
 
 
 def verdicts(outcome: Outcome) -> tuple[Verdict, ...]:
@@ -122,12 +133,28 @@ def verdicts(outcome: Outcome) -> tuple[Verdict, ...]:
 
 
 def code_of(lab: Lab) -> dict[str, str]:
-    """Return by each attempt's name a digest of all that its verdicts hang on; an edit to it begins a new count."""
-    parts: list[str | Path] = []
-    for name, path in sorted((relpath(path, lab.folder), path) for path in judged_by(lab)):
-        parts += [name, meaning(path.read_bytes()) if path.suffix == ".py" else path]
-    judge = key_of(*parts)
+    """Return by each attempt's name a digest of what only some verdicts hang on; an edit to it begins a new count."""
+    judge = digest(judged_by(lab) - common(), lab.folder)
     return {one.name: key_of(judge, work_of(one)) for one in attempts(lab)}
+
+
+def common_code() -> str:
+    """Return a digest of the code that every grading runs."""
+    return digest(common(), checkout())
+
+
+def common() -> set[Path]:
+    """Return the files that every grading runs, whatever the lab."""
+    root = checkout()
+    return set(files(root / COMMON)) - set(files(root.joinpath(*PROBES.split("."))))
+
+
+def digest(paths: set[Path], start: Path) -> str:
+    """Return a digest of files: of what they say to Python, and of their places from `start` on."""
+    parts: list[str | Path] = []
+    for name, path in sorted((relpath(path, start), path) for path in paths):
+        parts += [name, meaning(path.read_bytes()) if path.suffix == ".py" else path]
+    return key_of(*parts)
 
 
 def judged_by(lab: Lab) -> set[Path]:

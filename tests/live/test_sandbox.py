@@ -75,6 +75,35 @@ def notebook(it: Sandboxed, *sources: str) -> list[str]:
     return ["".join(out.get("text") or out.get("evalue", "") for out in cell.outputs) for cell in nb.cells]
 
 
+LATE = """#!/usr/bin/python3
+import os, socket, time
+os.umask(0o777)
+listener = socket.socket(socket.AF_UNIX)
+listener.bind("/run/engine/docker.sock")
+listener.listen()
+time.sleep(1)
+os.chmod("/run/engine/docker.sock", 0o660)
+while True:
+    client, _ = listener.accept()
+    client.recv(65536)
+    client.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\nConnection: close\\r\\n\\r\\nOK")
+    client.close()
+"""
+
+
+def test_an_engine_that_closes_its_socket_to_others_late_is_opened_all_the_same(
+    seed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Docker's does so a moment after it has made the socket; here, the moment is a second."""
+    program, others = tmp_path / "rootlesskit", image.compiled()
+    program.write_text(LATE)
+    program.chmod(0o755)
+    monkeypatch.setattr(image, "compiled", lambda: {**others, "/usr/bin/rootlesskit": program})
+    with box(new_mark(), registry=True) as it:
+        it.must_answer()
+        assert learner(it, "curl -s --unix-socket /run/engine/docker.sock http://engine/_ping") == "OK"
+
+
 def test_a_kernel_runs_as_a_user_without_rights_and_its_files_come_back(seed: str, tmp_path: Path):
     work, mark = tmp_path / "work", new_mark()
     with opened(LAB1, work, mark) as it:

@@ -22,8 +22,8 @@ from autograder.labs import Lab, checkout, course_root
 from autograder.release.attempts import Attempt, attempts
 
 Verdict = tuple[str, str, float]  # check, status, points
-COMMON = "autograder"  # below the checkout: it runs, fences and judges every submission, whatever the lab
-JUDGING = (COMMON, "docker", "k8s", "constraints.txt")  # what each verdict hangs on
+JUDGING = ("autograder", "docker", "k8s", "constraints.txt")  # below the checkout: what each verdict hangs on
+COMMON = ("autograder", "docker/sandbox")  # of it, what runs, fences and enters every submission, whatever the lab
 PROBES = "autograder.probes"  # but these only where one is used
 NAME = re.compile(r"\w+(\.py)?")  # of a file or a lab
 # They write what a person reads once the verdicts are there.
@@ -146,7 +146,7 @@ def common_code() -> str:
 def common() -> set[Path]:
     """Return the files that every grading runs, whatever the lab."""
     root = checkout()
-    return set(files(root / COMMON)) - set(files(root.joinpath(*PROBES.split("."))))
+    return {path for name in COMMON for path in files(root / name)} - set(files(root.joinpath(*PROBES.split("."))))
 
 
 def digest(paths: set[Path], start: Path) -> str:

@@ -219,7 +219,8 @@ def test_a_lab_is_judged_by_the_probes_and_the_other_labs_that_it_uses_and_by_no
     assert not {"probes/deployed.py", "lab4_operate/hidden.py", "cli/flaky.py", "grading/tally.py"} & first
     assert not {"grading/harmless.py", "grading/feedback.py", "feedback/index.html.j2", "ground/orphans.py"} & first
     shared = {f"{path.parent.name}/{path.name}" for path in common()}
-    assert {"grading/judging.py", "sandbox/box.py", "autograder/checks.py", "notebook/begin.py"} <= shared & first
+    both = {"grading/judging.py", "sandbox/box.py", "sandbox/start", "autograder/checks.py", "notebook/begin.py"}
+    assert both <= shared & first
     assert not {one for one in shared if one.startswith(("probes/", "lab", "digits_server/"))}
 
 

@@ -77,7 +77,7 @@ class Tally:
                 elif one["code"] == code.get(at):
                     found = tuple((name, status, points) for name, status, points in one["verdicts"])
                     given = Given(one["expected"], found, tuple(one.get("beside", ())))
-                    self._given[at][one.get("common", ""), given] += one["times"]
+                    self._given[at][one["common"], given] += one["times"]
 
     def forget(self) -> None:
         """Forget what was counted of these labs."""
@@ -93,7 +93,7 @@ class Tally:
 
     def judged(self, slug: str, attempt: str) -> int:
         """Return how many gradings of an attempt gave verdicts."""
-        return sum(times for one, times in self.given(slug, attempt).items() if one.judged)
+        return sum(times for (_, one), times in self._given[slug, attempt].items() if one.judged)
 
     def lacks(self, slug: str, attempt: str, n: int) -> int:
         """Return how many gradings an attempt lacks of `n`, or of the one that it needs by today's common code."""
@@ -134,13 +134,13 @@ def verdicts(outcome: Outcome) -> tuple[Verdict, ...]:
 
 def code_of(lab: Lab) -> dict[str, str]:
     """Return by each attempt's name a digest of what only some verdicts hang on; an edit to it begins a new count."""
-    judge = digest(judged_by(lab) - common(), lab.folder)
+    judge = digest_of(judged_by(lab) - common(), lab.folder)
     return {one.name: key_of(judge, work_of(one)) for one in attempts(lab)}
 
 
 def common_code() -> str:
     """Return a digest of the code that every grading runs."""
-    return digest(common(), checkout())
+    return digest_of(common(), checkout())
 
 
 def common() -> set[Path]:
@@ -149,7 +149,7 @@ def common() -> set[Path]:
     return {path for name in COMMON for path in files(root / name)} - set(files(root.joinpath(*PROBES.split("."))))
 
 
-def digest(paths: set[Path], start: Path) -> str:
+def digest_of(paths: set[Path], start: Path) -> str:
     """Return a digest of files: of what they say to Python, and of their places from `start` on."""
     parts: list[str | Path] = []
     for name, path in sorted((relpath(path, start), path) for path in paths):
